@@ -1,0 +1,251 @@
+"""The ground: every record that passes from one room to the next, and the two units they are counted in.
+
+Before the engine positions are samples of the source at `RATE` (bare `start`, `stop`); after it they are seconds
+(`_s`). The one crossing is `seconds`, with `audiocli.timemap` for audio whose silence was taken out. Nothing here
+imports numpy: the command line's help must not pay for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    Waveform: TypeAlias = npt.NDArray[np.float32]
+    """Mono samples, float32 (n,), −1…1, at 16 kHz."""
+else:
+    Waveform = object
+
+RATE = 16_000
+"""Samples per second everywhere behind the decoder: what Whisper's and Qwen2-Audio's feature extractors take."""
+
+
+def seconds(samples: int) -> float:
+    """The one place where samples become seconds; rounded to the millisecond that subtitles can show."""
+    return round(samples / RATE, 3)
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Span:
+    """Samples `start` up to but not including `stop`, of the source unless said otherwise."""
+
+    start: int
+    stop: int
+
+    @property
+    def length(self) -> int:
+        return self.stop - self.start
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One input to turn into one Document."""
+
+    source: str
+    """The input as the user named it: a path, an http(s) URL, or "-" for standard input."""
+    stem: str
+    """Where its outputs go below the output folder: "/"-separated, without the suffix; never absolute, never "..". """
+    channel: int | None = None
+    """The one channel to hear, from 0; None mixes all of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class AudioInfo:
+    """What a container says of its audio before any of it is decoded."""
+
+    container: str
+    codec: str
+    rate: int
+    channels: int
+    duration_s: float | None
+    """None where the header does not say, or cannot be believed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Speech:
+    """What voice activity detection marked in one whole recording."""
+
+    spans: tuple[Span, ...]
+    """Speech, padded; ascending, apart."""
+    total: int
+    """Length of the recording, in samples."""
+    loud: tuple[Span, ...] = ()
+    """Spans that were not taken for speech although they are loud: listed, so that nothing is dropped unseen."""
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """What the model hears at once: pieces of the source, put end to end, no longer than the model's limit."""
+
+    index: int
+    pieces: tuple[Span, ...]
+    """Ascending, apart, none empty; silence between them is not heard."""
+    overlap: int = 0
+    """Samples at the start that the window before has heard too: 0 unless it had to be cut inside speech."""
+
+    @property
+    def start(self) -> int:
+        return self.pieces[0].start
+
+    @property
+    def stop(self) -> int:
+        return self.pieces[-1].stop
+
+    @property
+    def length(self) -> int:
+        return sum(piece.length for piece in self.pieces)
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """A stretch of the source, at most 5 minutes, that is reported, summarized and merged as one."""
+
+    index: int
+    start: int
+    stop: int
+    windows: tuple[int, ...]
+    """Indices of the windows with speech in it, ascending; neighbours share those in their overlap."""
+
+
+Task = Literal["transcribe", "translate"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Request:
+    """One question to an engine: audio, and how to answer."""
+
+    clips: tuple[Waveform, ...]
+    """Each float32 (n,), mono, at `RATE`, no longer than the engine's window."""
+    task: Task = "transcribe"
+    language: str | None = None
+    """ISO 639-1 code; None lets the model find out, where it can."""
+    initial_prompt: str | None = None
+    """Words that could have come before: names and spelling to prefer."""
+    word_timestamps: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """One word as it was written, with the blank before it where there is one."""
+
+    start_s: float
+    end_s: float
+    text: str
+    confidence: float | None = None
+    """Mean probability of its tokens, 0…1."""
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """Text that was said in one stretch. In a Reply times count from the clip's start, in a Document from the source's."""
+
+    start_s: float
+    end_s: float
+    text: str
+    words: tuple[Word, ...] = ()
+    speaker: str | None = None
+    confidence: float | None = None
+    """Mean probability of its tokens, 0…1; None where the engine does not tell."""
+    unreliable: str | None = None
+    """Why the text should not be trusted; None where nothing speaks against it."""
+
+
+StopReason = Literal["end", "length"]
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What an engine answered to one Request."""
+
+    text: str
+    segments: tuple[Segment, ...] = ()
+    """Empty for engines without timestamps."""
+    tokens: int = 0
+    stop: StopReason = "end"
+    """"length": the token budget ran out, so the answer is not whole."""
+    language: str | None = None
+    temperature: float = 0.0
+    """The sampling temperature that gave this answer; above 0 after a retry."""
+    avg_logprob: float | None = None
+    no_speech_prob: float | None = None
+    compression_ratio: float | None = None
+    unreliable: str | None = None
+    """Why no attempt gave text that can be trusted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """A stretch of the source that was not heard although it should have been, and why."""
+
+    start_s: float
+    end_s: float
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Coverage:
+    """Where every second of the input went; the sum is the duration."""
+
+    transcribed_s: float = 0.0
+    silence_s: float = 0.0
+    event_s: float = 0.0
+    unreliable_s: float = 0.0
+    failed_s: float = 0.0
+
+    @property
+    def share(self) -> float:
+        """Part of what should have been heard that was: 1.0 for a silent file."""
+        due = self.transcribed_s + self.unreliable_s + self.failed_s
+        return self.transcribed_s / due if due else 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkSpan:
+    """A Chunk as the Document reports it."""
+
+    index: int
+    start_s: float
+    end_s: float
+    windows: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """What produced a Document, so that it can be produced again. Holds no clock and no machine: equal runs are equal."""
+
+    audiocli: str
+    model: str
+    revision: str
+    engine: str
+    task: str
+    settings: Mapping[str, str | int | float | bool | None] = field(default_factory=dict)
+    libraries: Mapping[str, str] = field(default_factory=dict)
+    windows: int = 0
+    retried: int = 0
+    """Windows whose first answer was not taken."""
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """The result for one Job."""
+
+    source: str
+    stem: str
+    duration_s: float
+    language: str | None
+    segments: tuple[Segment, ...]
+    chunks: tuple[ChunkSpan, ...]
+    coverage: Coverage
+    provenance: Provenance
+    gaps: tuple[Gap, ...] = ()
+    loud: tuple[Gap, ...] = ()
+    """Loud stretches that were not taken for speech."""
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def text(self) -> str:
+        return " ".join(segment.text.strip() for segment in self.segments if segment.text.strip())
