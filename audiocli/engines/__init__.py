@@ -1,0 +1,152 @@
+"""The engine seam: something that answers Requests, and what it says of itself before it is loaded.
+
+In go Requests (samples), out come Replies (seconds of their clip). An engine knows no files, chunks or progress. This
+module is light: the table names engines by string, and nothing heavy is imported before `Blueprint.load` is called.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib import import_module
+from importlib.metadata import entry_points
+from typing import Protocol
+
+from audiocli.errors import ModelError, UsageError
+from audiocli.records import Reply, Request, Task
+
+ENTRY_POINTS = "audiocli.engines"
+"""Entry-point group by which other packages add engines: a name, and a function from EngineOptions to Blueprint."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What an engine can take and do; known before any weights are read."""
+
+    window_s: float
+    """What it hears at once; longer clips are refused, never cut."""
+    clips_per_request: int = 1
+    follows_prompts: bool = False
+    timestamps: bool = False
+    word_timestamps: bool = False
+    text_only: bool = False
+    """Whether it also answers requests without audio."""
+    context_tokens: int | None = None
+    languages: tuple[str, ...] = ()
+    """ISO 639-1 codes it can be told to expect; empty where it cannot be told. One only: it knows no other."""
+    tasks: tuple[Task, ...] = ("transcribe",)
+
+
+@dataclass(frozen=True, slots=True)
+class Fallback:
+    """When an answer is not believed, and at which temperatures it is asked for again.
+
+    The numbers are those of Whisper's reference code and its paper (arXiv:2212.04356, section 4.5).
+    """
+
+    temperatures: tuple[float, ...] = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
+    compression_ratio: float | None = 2.4
+    """Text that zlib shrinks by more than this repeats itself."""
+    logprob: float | None = -1.0
+    """A mean log probability per token below this is guesswork."""
+    no_speech: float | None = 0.6
+    """Guesswork over audio that is more probably no speech than this is taken for silence."""
+
+
+@dataclass(frozen=True, slots=True)
+class EngineOptions:
+    """Which engine and model, and how to run it. "auto" lets the machine decide."""
+
+    model: str = "auto"
+    engine: str = "auto"
+    model_dir: str | None = None
+    device: str = "auto"
+    dtype: str = "auto"
+    batch_size: int | None = None
+    threads: int | None = None
+    offline: bool = False
+    fallback: Fallback = field(default_factory=Fallback)
+
+
+class Engine(Protocol):
+    """Answers Requests. Promises: order kept, nothing cut off silently, a batch answers as its members would alone."""
+
+    @property
+    def limits(self) -> Limits: ...
+
+    def generate(self, requests: Sequence[Request]) -> Sequence[Reply | Exception]:
+        """One answer per request, in their order; a request that could not be answered gets its EngineError.
+
+        Raises ValueError for a clip beyond `limits.window_s`, and ModelError when no request can succeed any more.
+        """
+        ...
+
+    def close(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Blueprint:
+    """An engine before it is loaded: enough to plan, to refuse, and to look up what it answered earlier."""
+
+    engine: str
+    model: str
+    """The name to report: an alias, a hub id or a folder's name."""
+    revision: str
+    """Commit or content hash of the weights."""
+    identity: str
+    """All that decides an answer besides the request: weights, precision, how answers are chosen."""
+    limits: Limits
+    batch_size: int
+    """Requests that are worth asking at once."""
+    settings: Mapping[str, str | int | float | bool | None]
+    libraries: Mapping[str, str]
+    load: Callable[[], Engine]
+
+
+@dataclass(frozen=True, slots=True)
+class EngineSpec:
+    """Where an engine is found, and what installs it."""
+
+    target: str
+    """"module:function"; the function takes EngineOptions and returns a Blueprint."""
+    extra: str | None = None
+
+
+ENGINES: dict[str, EngineSpec] = {
+    "transformers": EngineSpec("audiocli.engines.transformers_:blueprint"),
+    "fake": EngineSpec("audiocli.engines.fake:blueprint"),
+}
+
+
+def blueprint(options: EngineOptions) -> Blueprint:
+    """Find the engine for a model and what it can do, without loading it.
+
+    Raises UsageError for an engine that is not in the table, ModelError for one whose extra is missing or whose model
+    cannot be found.
+    """
+    name = "transformers" if options.engine == "auto" else options.engine
+    target = _target(name)
+    result = target(options)
+    if not isinstance(result, Blueprint):
+        raise ModelError(f"engine {name!r} is broken: it gave {type(result).__name__} for a Blueprint")
+    return result
+
+
+def names() -> tuple[str, ...]:
+    """Every engine that can be named here, our own first."""
+    return (*ENGINES, *sorted(point.name for point in entry_points(group=ENTRY_POINTS) if point.name not in ENGINES))
+
+
+def _target(name: str) -> Callable[[EngineOptions], object]:
+    if name in ENGINES:
+        spec = ENGINES[name]
+        module, function = spec.target.split(":")
+        try:
+            return getattr(import_module(module), function)  # type: ignore[no-any-return]
+        except ImportError as exc:
+            hint = f": pip install 'audiocli[{spec.extra}]'" if spec.extra else ""
+            raise ModelError(f"engine {name!r} cannot be imported ({exc}){hint}") from exc
+    for point in entry_points(group=ENTRY_POINTS):
+        if point.name == name:
+            return point.load()  # type: ignore[no-any-return]
+    raise UsageError(f"no engine {name!r}; choose from {', '.join(names())}")

@@ -1,0 +1,62 @@
+"""Families: what is particular to one model type, keyed on `model_type` in its config.json.
+
+A family is light until its `load` is called: limits come from the checkpoint's JSON files alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any, Protocol
+
+from audiocli.engines import EngineOptions, Limits
+from audiocli.engines.checkpoints import Checkpoint
+from audiocli.errors import ModelError
+from audiocli.records import Reply, Request
+
+Settings = Mapping[str, Any]
+
+
+class Model(Protocol):
+    """A loaded model. Its batches hold requests of one kind: same task, language, prompt and wish for words."""
+
+    def answer(self, requests: Sequence[Request]) -> list[Reply]:
+        """One Reply per request, in order. May raise torch's out-of-memory error; the engine then halves the batch."""
+        ...
+
+
+class Family(Protocol):
+    """A module in this folder."""
+
+    @staticmethod
+    def limits(config: Settings, generation: Settings) -> Limits:
+        """From config.json and generation_config.json."""
+        ...
+
+    @staticmethod
+    def load(checkpoint: Checkpoint, device: str, dtype: str, options: EngineOptions) -> Model: ...
+
+
+@dataclass(frozen=True, slots=True)
+class FamilySpec:
+    """Where a family lives, and how it likes to run."""
+
+    module: str
+    gpu_dtype: str
+    batch_cpu: int
+    batch_gpu: int
+
+
+FAMILIES: dict[str, FamilySpec] = {
+    "whisper": FamilySpec("audiocli.engines.families.whisper", gpu_dtype="float16", batch_cpu=8, batch_gpu=32),
+}
+
+
+def of(config: Settings, name: str) -> tuple[FamilySpec, Family]:
+    """The family of a checkpoint. Raises ModelError naming the families there are."""
+    model_type = str(config.get("model_type"))
+    if model_type not in FAMILIES:
+        raise ModelError(f"model {name!r} is of type {model_type!r}; this version runs {', '.join(FAMILIES)}")
+    spec = FAMILIES[model_type]
+    return spec, import_module(spec.module)  # type: ignore[return-value]

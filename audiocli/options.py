@@ -1,0 +1,276 @@
+"""The door's options: every setting once, with its name, its help and its default.
+
+One record, `Settings`, is the command line of all tasks, the keys of the configuration file and, as AUDIOCLI_*, the
+environment variables; flags outrank the environment, that the file, and that the defaults. Knows typer; no stage.
+"""
+
+from __future__ import annotations
+
+import inspect
+import os
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import MISSING, dataclass, fields
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args, get_type_hints
+
+import typer
+from typer.core import TyperCommand
+from typer.models import OptionInfo
+
+from audiocli.errors import UsageError
+
+CONFIG_NAME = "audiocli.yaml"
+ENV_PREFIX = "AUDIOCLI_"
+NOT_SETTINGS = (f"{ENV_PREFIX}BENCH_", f"{ENV_PREFIX}TEST_")
+"""Environment variables of our own benchmarks and tests."""
+
+# typer brings its own copy of click in newer releases: its errors are reached by way of the one it exports
+ClickError: type[Exception] = typer.BadParameter.__mro__[2]
+
+INPUT, MODEL, ANSWER, OUTPUT, RUN = "Input", "Model", "What is asked", "Output", "This run"
+
+
+def _option(panel: str, help_: str, *names: str, **more: Any) -> Any:
+    """names: needed for switches only; their defaults show in the name that is listed."""
+    more.setdefault("show_default", not names or "/" not in names[0])
+    return typer.Option(*names, help=help_, rich_help_panel=panel, **more)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Everything a task can be told besides its inputs. The help texts say what each is."""
+
+    recursive: Annotated[bool, _option(INPUT, "Descend into folders.", "--recursive/--no-recursive", "-r")] = False
+    files_from: Annotated[
+        str | None, _option(INPUT, "Read more inputs from a file, one a line; - for standard input.", metavar="FILE")
+    ] = None
+    channels: Annotated[
+        str,
+        _option(INPUT, "mix: all into one. split: each on its own, as one speaker. Or one number, from 1."),
+    ] = "mix"
+    vad: Annotated[
+        Literal["webrtc", "silero", "off"],
+        _option(INPUT, "Find speech and leave silence out: webrtc is fast, silero knows music and noise from speech."),
+    ] = "webrtc"
+    vad_filter: Annotated[
+        bool, _option(INPUT, "--no-vad-filter is --vad off.", "--vad-filter/--no-vad-filter", hidden=True)
+    ] = True
+
+    model: Annotated[
+        str, _option(MODEL, "A name (tiny.en, small, large-v3-turbo …), a hub id or a folder. auto: what is built in.")
+    ] = "auto"
+    model_dir: Annotated[str | None, _option(MODEL, "Keep downloaded models here.", metavar="DIR")] = None
+    engine: Annotated[str, _option(MODEL, "What runs the model. auto: in this process, by torch.")] = "auto"
+    device: Annotated[str, _option(MODEL, "auto, cpu, cuda, cuda:1, mps.")] = "auto"
+    dtype: Annotated[str, _option(MODEL, "auto, fp32, fp16, bf16.")] = "auto"
+    fp16: Annotated[
+        bool | None, _option(MODEL, "--no-fp16 is --dtype fp32.", "--fp16/--no-fp16", hidden=True)
+    ] = None
+    batch_size: Annotated[int | None, _option(MODEL, "Windows asked at once.", min=1, metavar="N")] = None
+    threads: Annotated[int | None, _option(MODEL, "CPU threads for the model.", min=1, metavar="N")] = None
+    offline: Annotated[
+        bool, _option(MODEL, "Make no network call at all.", "--offline/--no-offline")
+    ] = False
+
+    task: Annotated[
+        Literal["transcribe", "translate"], _option(ANSWER, "translate: into English, with multilingual models.")
+    ] = "transcribe"
+    language: Annotated[
+        str | None, _option(ANSWER, "Language spoken, as code or name; found out by default.", metavar="LANG")
+    ] = None
+    initial_prompt: Annotated[
+        str | None, _option(ANSWER, "Names and words to expect, as they are spelled.", metavar="TEXT")
+    ] = None
+    word_timestamps: Annotated[
+        bool, _option(ANSWER, "Time every word.", "--word-timestamps/--no-word-timestamps")
+    ] = False
+    temperature: Annotated[float, _option(ANSWER, "Sampling temperature to begin with.", min=0.0, max=2.0)] = 0.0
+    temperature_increment_on_fallback: Annotated[
+        float, _option(ANSWER, "Added for each new attempt when an answer is not believed; 0: one attempt.", min=0.0)
+    ] = 0.2
+    compression_ratio_threshold: Annotated[
+        float, _option(ANSWER, "An answer that zlib shrinks by more repeats itself.")
+    ] = 2.4
+    logprob_threshold: Annotated[
+        float, _option(ANSWER, "An answer whose tokens' mean log probability is lower is guessed.")
+    ] = -1.0
+    no_speech_threshold: Annotated[
+        float, _option(ANSWER, "A guessed answer is silence when no speech is more probable than this.")
+    ] = 0.6
+
+    output_dir: Annotated[
+        str | None, _option(OUTPUT, "Write files here, one per format, instead of stdout.", "--output-dir", "-o", metavar="DIR")
+    ] = None
+    output_format: Annotated[
+        str | None,
+        _option(
+            OUTPUT,
+            "json, md, txt, srt, vtt, tsv; several with commas; all. Default: md on stdout, json,md with -o.",
+            "--output-format",
+            "-f",
+        ),
+    ] = None
+    skip_existing: Annotated[
+        bool, _option(OUTPUT, "Leave inputs alone whose files are there.", "--skip-existing/--no-skip-existing")
+    ] = False
+    max_line_width: Annotated[int, _option(OUTPUT, "Characters in a subtitle's line.", min=8, metavar="N")] = 42
+    max_line_count: Annotated[int, _option(OUTPUT, "Lines in a subtitle.", min=1, metavar="N")] = 2
+    min_coverage: Annotated[
+        float | None,
+        _option(OUTPUT, "Exit with 5 when a smaller part of the speech was transcribed.", min=0.0, max=1.0, metavar="SHARE"),
+    ] = None
+
+    cache: Annotated[
+        bool, _option(RUN, "Keep the model's replies, and use those of earlier runs.", "--cache/--no-cache")
+    ] = True
+    cache_dir: Annotated[str | None, _option(RUN, "Where replies are kept.", metavar="DIR")] = None
+    progress: Annotated[
+        Literal["auto", "bar", "json", "off"],
+        _option(RUN, "On stderr. auto: a bar on a terminal. json: one event a line."),
+    ] = "auto"
+    quiet: Annotated[bool, _option(RUN, "Say nothing but errors.", "--quiet/--no-quiet", "-q")] = False
+    verbose: Annotated[bool, _option(RUN, "Say more about what happens.", "--verbose/--no-verbose", "-v")] = False
+
+
+NAMES = tuple(field.name for field in fields(Settings))
+
+
+def command(body: Callable[[list[str], Settings], None]) -> Callable[..., None]:
+    """Make a typer command of a function that takes inputs and Settings."""
+
+    def called(**given: Any) -> None:
+        given.pop("config")
+        body(list(given.pop("files") or []), Settings(**given))
+
+    files = Annotated[
+        list[str] | None,
+        typer.Argument(metavar="FILES", help="Recordings, folders, patterns, URLs; - for audio on stdin.", show_default=False),
+    ]
+    config = Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            help=f"Settings in YAML, keys named as the options. Default: {CONFIG_NAME} here, if there is one.",
+            rich_help_panel=RUN,
+            envvar=f"{ENV_PREFIX}CONFIG",
+            is_eager=True,
+            callback=_read_config,
+        ),
+    ]
+    keyword = inspect.Parameter.KEYWORD_ONLY
+    parameters = [
+        inspect.Parameter("files", keyword, annotation=files, default=None),
+        *(inspect.Parameter(name, keyword, annotation=hint, default=default) for name, hint, default in _described()),
+        inspect.Parameter("config", keyword, annotation=config, default=None),
+    ]
+    called.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    called.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    called.__name__, called.__doc__ = body.__name__, body.__doc__
+    return called
+
+
+def _described() -> Iterable[tuple[str, Any, Any]]:
+    """Name, annotation and default of each setting, its environment variable added."""
+    hints = get_type_hints(Settings, include_extras=True)
+    for field in fields(Settings):
+        for extra in get_args(hints[field.name])[1:]:
+            if isinstance(extra, OptionInfo):
+                extra.envvar, extra.show_envvar = f"{ENV_PREFIX}{field.name.upper()}", False
+        assert field.default is not MISSING
+        yield field.name, hints[field.name], field.default
+
+
+def _read_config(context: typer.Context, value: str | None) -> str | None:
+    """Make the file's values the defaults; runs before the other options are read."""
+    _check_environment(os.environ)
+    path = Path(value) if value else Path(CONFIG_NAME)
+    if value or path.is_file():
+        context.default_map = {**(context.default_map or {}), **read_config(path)}
+    return value
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """The settings in a file. Raises UsageError for what is not a setting, naming the nearest."""
+    import yaml
+
+    try:
+        found = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as exc:
+        raise UsageError(f"{path}: cannot be read: {exc.strerror or exc}") from exc
+    except (yaml.YAMLError, UnicodeDecodeError) as exc:
+        raise UsageError(f"{path}: not YAML: {' '.join(str(exc).split())}") from exc
+    if found is None:
+        return {}
+    if not isinstance(found, dict):
+        raise UsageError(f"{path}: expected settings as 'name: value' lines")
+    settings = {}
+    for key, value in found.items():
+        name = str(key).replace("-", "_")
+        if name not in NAMES:
+            raise UsageError(f"{path}: no setting {str(key)!r}{_nearest(name, NAMES)}")
+        settings[name] = ",".join(map(str, value)) if isinstance(value, list) else value
+    return settings
+
+
+def _check_environment(environment: Mapping[str, str]) -> None:
+    known = [f"{ENV_PREFIX}{name.upper()}" for name in (*NAMES, "config")]
+    for name in environment:
+        if name.startswith(ENV_PREFIX) and name not in known and not name.startswith(NOT_SETTINGS):
+            raise UsageError(f"environment variable {name} is no setting{_nearest(name, known)}")
+
+
+def _nearest(name: str, known: Sequence[str]) -> str:
+    near = get_close_matches(name, known, 1)
+    return f"; did you mean {near[0]!r}?" if near else ""
+
+
+def spelled(arguments: Sequence[str]) -> list[str]:
+    """The command line in our spelling: whisper's snake_case, and its True and False after a switch, are understood."""
+    switches = {
+        f"--{field.name.replace('_', '-')}" for field in fields(Settings) if str(field.type).startswith("Annotated[bool")
+    }
+    result: list[str] = []
+    waiting = list(arguments)
+    while waiting:
+        argument = waiting.pop(0)
+        if argument == "--":
+            return [*result, argument, *waiting]
+        name, equals, value = argument.partition("=")
+        if not name.startswith("--"):
+            result.append(argument)
+            continue
+        name = name.replace("_", "-")
+        if name in switches and not equals and waiting and waiting[0] in ("True", "False"):
+            equals, value = "=", waiting.pop(0)
+        if name in switches and value.casefold() in ("true", "false"):
+            result.append(name if value.casefold() == "true" else f"--no-{name[2:]}")
+        else:
+            result.append(name + equals + value)
+    return result
+
+
+def reworded(error: Exception) -> str:
+    """What is wrong with the command line, in one line, and where to read on."""
+    message = " ".join(str(error.format_message()).split())  # type: ignore[attr-defined]
+    context = getattr(error, "ctx", None)
+    return f"{message} (see {context.command_path} --help)" if context else message
+
+
+class GroupedHelp(TyperCommand):
+    """Plain help with the options under their headings, which typer only does with rich, at three times the wait."""
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        groups: dict[str, list[tuple[str, str]]] = {}
+        for parameter in self.get_params(ctx):
+            record = parameter.get_help_record(ctx)
+            if record is not None:
+                heading = getattr(parameter, "rich_help_panel", None) or RUN
+                name = re.sub(r" <(bool|str|float|float range|list\[str\])>", "", record[0])
+                groups.setdefault("Input" if parameter.param_type_name == "argument" else heading, []).append(
+                    (name, record[1])
+                )
+        for heading, rows in groups.items():
+            with formatter.section(heading):
+                formatter.write_dl(rows, col_max=28)

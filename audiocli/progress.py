@@ -1,0 +1,242 @@
+"""The door's other half: what a run says of itself on stderr while it goes, and when it is over.
+
+In go the conductor's Progress and Outcomes, out come a bar, lines, or events as JSON. Nothing here decides anything.
+Third party: rich, imported when something is drawn.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from audiocli.pipeline import Outcome, Progress
+    from audiocli.records import Document, Job
+
+MOST_ROWS = 40
+"""A closing table longer than this shows what went wrong, and counts the rest."""
+
+
+class Quiet:
+    """Says nothing but errors; the other watchers add to it."""
+
+    def __init__(self) -> None:
+        self._outcomes: list[Outcome] = []
+        self._started = time.monotonic()
+        self._cached_s = 0.0
+
+    def warn(self, message: str) -> None:
+        """Something worth knowing that stopped nothing."""
+
+    @contextmanager
+    def running(self, jobs: Sequence[Job]) -> Iterator[None]:
+        yield
+
+    def progress(self, progress: Progress) -> None:
+        if progress.cached:
+            self._cached_s += progress.heard_s
+
+    def finished(self, outcome: Outcome) -> None:
+        self._outcomes.append(outcome)
+        for error in _errors(outcome):
+            self._line(f"audiocli: error: {error}")
+
+    def close(self) -> None:
+        """The run is over."""
+
+    def _line(self, text: str) -> None:
+        print(text, file=sys.stderr)
+
+
+class Lines(Quiet):
+    """For logs: a line for what went wrong, a table at the end."""
+
+    def warn(self, message: str) -> None:
+        self._line(f"audiocli: warning: {message}")
+
+    def finished(self, outcome: Outcome) -> None:
+        super().finished(outcome)
+        for warning in outcome.document.warnings if outcome.document else ():
+            self.warn(f"{outcome.job.source}: {warning}")
+
+    def close(self) -> None:
+        from rich.console import Console
+
+        if self._outcomes:
+            console = Console(stderr=True, highlight=False)
+            if len(self._outcomes) > 1 or any(_errors(outcome) for outcome in self._outcomes):
+                console.print(_table(self._outcomes))
+            console.print(self._summary(), soft_wrap=True)
+
+    def _summary(self) -> str:
+        took_s = max(time.monotonic() - self._started, 1e-3)
+        documents = [outcome.document for outcome in self._outcomes if outcome.document]
+        audio_s = sum(document.duration_s for document in documents)
+        failed = sum(bool(_errors(outcome)) for outcome in self._outcomes)
+        parts = [f"{len(documents)} of {len(self._outcomes)} done"] + ([f"{failed} with errors"] if failed else [])
+        parts.append(f"{_clock(audio_s)} of audio in {_clock(took_s)} ({audio_s / took_s:.0f}× real time)")
+        if self._cached_s:
+            parts.append(f"{_clock(self._cached_s)} of speech from the cache")
+        return " · ".join(parts)
+
+
+class Bar(Lines):
+    """On a terminal: how far, how fast, how long still. Measured in bytes of input, as durations are not known ahead."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._bar: Any = None
+        self._task: Any = None
+        self._sizes: dict[Job, int] = {}
+        self._shares: dict[Job, float] = {}
+        self._audio_s: dict[Job, float] = {}
+
+    @contextmanager
+    def running(self, jobs: Sequence[Job]) -> Iterator[None]:
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+        self._sizes = {job: _size(job) for job in jobs}
+        columns = [
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            TextColumn("{task.percentage:>3.0f}% {task.fields[speed]}"),
+            TimeRemainingColumn(),
+        ]
+        with Progress(*columns, console=Console(stderr=True), transient=True) as self._bar:
+            total = sum(self._sizes.values())
+            self._task = self._bar.add_task(f"0/{len(jobs)}", total=total, speed="")
+            yield
+        self._bar = None
+
+    def progress(self, progress: Progress) -> None:
+        super().progress(progress)
+        self._audio_s[progress.job] = max(self._audio_s.get(progress.job, 0.0), progress.position_s)
+        if progress.duration_s:
+            self._shares[progress.job] = min(progress.position_s / progress.duration_s, 1.0)
+        self._draw()
+
+    def finished(self, outcome: Outcome) -> None:
+        self._shares[outcome.job] = 1.0
+        super().finished(outcome)
+        self._draw()
+
+    def _draw(self) -> None:
+        took_s = max(time.monotonic() - self._started, 1e-3)
+        self._bar.update(
+            self._task,
+            completed=sum(self._sizes.get(job, 1) * share for job, share in self._shares.items()),
+            description=f"{len(self._outcomes)}/{len(self._sizes)}",
+            speed=f"{sum(self._audio_s.values()) / took_s:.0f}× real time",
+        )
+
+    def _line(self, text: str) -> None:
+        if self._bar:
+            self._bar.console.print(text, markup=False, highlight=False, soft_wrap=True)
+        else:
+            super()._line(text)
+
+
+class Events(Quiet):
+    """For programs: one JSON object a line on stderr."""
+
+    def warn(self, message: str) -> None:
+        self._event("warning", message=message)
+
+    def progress(self, progress: Progress) -> None:
+        super().progress(progress)
+        self._event(
+            "progress",
+            source=progress.job.source,
+            position_s=progress.position_s,
+            duration_s=progress.duration_s,
+            cached=progress.cached,
+        )
+
+    def finished(self, outcome: Outcome) -> None:
+        self._outcomes.append(outcome)
+        errors = _errors(outcome)
+        duration_s = outcome.document.duration_s if outcome.document else None
+        warnings = list(outcome.document.warnings) if outcome.document else []
+        self._event(
+            "failed" if errors else "done",
+            source=outcome.job.source,
+            duration_s=duration_s,
+            errors=errors,
+            warnings=warnings,
+        )
+
+    def close(self) -> None:
+        failed = sum(bool(_errors(outcome)) for outcome in self._outcomes)
+        took_s = round(time.monotonic() - self._started, 3)
+        self._event("end", done=len(self._outcomes) - failed, failed=failed, took_s=took_s)
+
+    def _event(self, event: str, **fields: object) -> None:
+        self._line(json.dumps({"event": event, **fields}, ensure_ascii=False))
+
+
+def watcher(kind: str) -> Quiet:
+    """kind: "auto" (a bar on a terminal, lines elsewhere), "bar", "json" or "off"."""
+    if kind == "auto":
+        return Bar() if sys.stderr.isatty() else Lines()
+    return {"bar": Bar, "json": Events, "off": Quiet}[kind]()
+
+
+def _errors(outcome: Outcome) -> list[str]:
+    """What of an input was not heard although it should have been."""
+    if outcome.error is not None:
+        return [outcome.error]
+    gaps = outcome.document.gaps if outcome.document else ()
+    return [f"{outcome.job.source}: {_clock(gap.start_s)}–{_clock(gap.end_s)} not heard: {gap.reason}" for gap in gaps]
+
+
+def _table(outcomes: Sequence[Outcome]) -> Any:
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=box.SIMPLE_HEAD)
+    for name, side in (("input", "left"), ("length", "right"), ("words", "right"), ("heard", "right"), ("", "left")):
+        table.add_column(name, justify=side, overflow="fold")  # type: ignore[arg-type]
+    shown = [outcome for outcome in outcomes if _errors(outcome)] if len(outcomes) > MOST_ROWS else outcomes
+    for outcome in shown[:MOST_ROWS]:
+        table.add_row(*(Text(cell) for cell in _row(outcome)))
+    if len(shown) > MOST_ROWS:
+        table.add_row(f"… and {len(shown) - MOST_ROWS} more")
+    return table
+
+
+def _row(outcome: Outcome) -> tuple[str, str, str, str, str]:
+    name, document = Path(outcome.job.source).name or outcome.job.source, outcome.document
+    if document is None:
+        return name, "", "", "", "failed"
+    words = str(len(document.text.split()))
+    return name, _clock(document.duration_s), words, f"{document.coverage.share:.0%}", _state(document)
+
+
+def _state(document: Document) -> str:
+    if document.gaps:
+        return f"{len(document.gaps)} gaps"
+    if not document.segments:
+        return "no speech"
+    notes = [f"{document.coverage.unreliable_s:.0f} s unreliable"] if document.coverage.unreliable_s else []
+    return ", ".join(notes + ([f"{len(document.warnings)} warnings"] if document.warnings else [])) or "ok"
+
+
+def _size(job: Job) -> int:
+    """Bytes of a local input; a middling guess for one that is yet to come over the network."""
+    try:
+        return max(Path(job.source).stat().st_size, 1)
+    except OSError:
+        return 1_000_000
+
+
+def _clock(time_s: float) -> str:
+    whole = round(time_s)
+    hours, minutes, rest = whole // 3600, whole // 60 % 60, whole % 60
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
