@@ -22,7 +22,7 @@ from audiocli.errors import AudiocliError, OutputError, UsageError
 from audiocli.options import ClickError, GroupedHelp, Settings, command, reworded, spelled
 
 if TYPE_CHECKING:
-    from audiocli.engines import Blueprint, EngineOptions
+    from audiocli.engines import EngineOptions
     from audiocli.pipeline import Options, Outcome
     from audiocli.records import Job
     from audiocli.writers import Shape

@@ -214,7 +214,7 @@ def _ffmpeg(path: Path, head: bytes) -> Iterator[Stream]:
         vouched = _vouched(name, file, head) and (stream.duration or len(container.streams) == 1)
         yield Stream(
             container=NAMES.get(name, name),
-            codec=stream.codec_context.codec.canonical_name,
+            codec=stream.codec_context.name.removesuffix("float"),  # FFmpeg decodes MP3 with `mp3float`
             pieces=_checked(_pieces(_frames(container, stream, warnings)), unnamed),
             duration_s=duration_s,
             promised_s=duration_s if vouched else None,

@@ -24,14 +24,14 @@ _CODES = dict(
     sq=albanian sr=serbian su=sundanese sv=swedish sw=swahili ta=tamil te=telugu tg=tajik th=thai tk=turkmen
     tl=tagalog tr=turkish tt=tatar uk=ukrainian ur=urdu uz=uzbek vi=vietnamese yi=yiddish yo=yoruba yue=cantonese
     zh=chinese
-    """.split()
+    """.split()  # noqa: SIM905
 )
 _OTHER_NAMES = dict(
     pair.split("=")
     for pair in """
     burmese=my castilian=es flemish=nl haitian=ht letzeburgesch=lb mandarin=zh moldavian=ro moldovan=ro panjabi=pa
     pushto=ps sinhalese=si valencian=ca
-    """.split()
+    """.split()  # noqa: SIM905
 )
 
 LANGUAGES: dict[str, str] = {code: name.replace("_", " ") for code, name in _CODES.items()}

@@ -217,7 +217,9 @@ def _ascending(segments: Sequence[Segment]) -> list[Segment]:
 
 
 def _clipped(segment: Segment, end_s: float) -> Segment:
-    words = tuple(replace(word, start_s=min(word.start_s, end_s), end_s=min(word.end_s, end_s)) for word in segment.words)
+    words = tuple(
+        replace(word, start_s=min(word.start_s, end_s), end_s=min(word.end_s, end_s)) for word in segment.words
+    )
     return replace(segment, end_s=max(end_s, segment.start_s), words=words)
 
 

@@ -65,14 +65,10 @@ class Settings:
     engine: Annotated[str, _option(MODEL, "What runs the model. auto: in this process, by torch.")] = "auto"
     device: Annotated[str, _option(MODEL, "auto, cpu, cuda, cuda:1, mps.")] = "auto"
     dtype: Annotated[str, _option(MODEL, "auto, fp32, fp16, bf16.")] = "auto"
-    fp16: Annotated[
-        bool | None, _option(MODEL, "--no-fp16 is --dtype fp32.", "--fp16/--no-fp16", hidden=True)
-    ] = None
+    fp16: Annotated[bool | None, _option(MODEL, "--no-fp16 is --dtype fp32.", "--fp16/--no-fp16", hidden=True)] = None
     batch_size: Annotated[int | None, _option(MODEL, "Windows asked at once.", min=1, metavar="N")] = None
     threads: Annotated[int | None, _option(MODEL, "CPU threads for the model.", min=1, metavar="N")] = None
-    offline: Annotated[
-        bool, _option(MODEL, "Make no network call at all.", "--offline/--no-offline")
-    ] = False
+    offline: Annotated[bool, _option(MODEL, "Make no network call at all.", "--offline/--no-offline")] = False
 
     task: Annotated[
         Literal["transcribe", "translate"], _option(ANSWER, "translate: into English, with multilingual models.")
@@ -83,9 +79,9 @@ class Settings:
     initial_prompt: Annotated[
         str | None, _option(ANSWER, "Names and words to expect, as they are spelled.", metavar="TEXT")
     ] = None
-    word_timestamps: Annotated[
-        bool, _option(ANSWER, "Time every word.", "--word-timestamps/--no-word-timestamps")
-    ] = False
+    word_timestamps: Annotated[bool, _option(ANSWER, "Time every word.", "--word-timestamps/--no-word-timestamps")] = (
+        False
+    )
     temperature: Annotated[float, _option(ANSWER, "Sampling temperature to begin with.", min=0.0, max=2.0)] = 0.0
     temperature_increment_on_fallback: Annotated[
         float, _option(ANSWER, "Added for each new attempt when an answer is not believed; 0: one attempt.", min=0.0)
@@ -101,7 +97,8 @@ class Settings:
     ] = 0.6
 
     output_dir: Annotated[
-        str | None, _option(OUTPUT, "Write files here, one per format, instead of stdout.", "--output-dir", "-o", metavar="DIR")
+        str | None,
+        _option(OUTPUT, "Write files here, one per format, instead of stdout.", "--output-dir", "-o", metavar="DIR"),
     ] = None
     output_format: Annotated[
         str | None,
@@ -119,7 +116,9 @@ class Settings:
     max_line_count: Annotated[int, _option(OUTPUT, "Lines in a subtitle.", min=1, metavar="N")] = 2
     min_coverage: Annotated[
         float | None,
-        _option(OUTPUT, "Exit with 5 when a smaller part of the speech was transcribed.", min=0.0, max=1.0, metavar="SHARE"),
+        _option(
+            OUTPUT, "Exit with 5 when a smaller part of the speech was transcribed.", min=0.0, max=1.0, metavar="SHARE"
+        ),
     ] = None
 
     cache: Annotated[
@@ -146,7 +145,9 @@ def command(body: Callable[[list[str], Settings], None]) -> Callable[..., None]:
 
     files = Annotated[
         list[str] | None,
-        typer.Argument(metavar="FILES", help="Recordings, folders, patterns, URLs; - for audio on stdin.", show_default=False),
+        typer.Argument(
+            metavar="FILES", help="Recordings, folders, patterns, URLs; - for audio on stdin.", show_default=False
+        ),
     ]
     config = Annotated[
         str | None,
@@ -229,7 +230,9 @@ def _nearest(name: str, known: Sequence[str]) -> str:
 def spelled(arguments: Sequence[str]) -> list[str]:
     """The command line in our spelling: whisper's snake_case, and its True and False after a switch, are understood."""
     switches = {
-        f"--{field.name.replace('_', '-')}" for field in fields(Settings) if str(field.type).startswith("Annotated[bool")
+        f"--{field.name.replace('_', '-')}"
+        for field in fields(Settings)
+        if str(field.type).startswith("Annotated[bool")
     }
     result: list[str] = []
     waiting = list(arguments)

@@ -86,7 +86,7 @@ class Lines(Quiet):
 
 
 class Bar(Lines):
-    """On a terminal: how far, how fast, how long still. Measured in bytes of input, as durations are not known ahead."""
+    """On a terminal: how far, how fast, how long still. Counted in bytes of input: durations are not known ahead."""
 
     def __init__(self) -> None:
         super().__init__()

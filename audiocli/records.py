@@ -141,7 +141,7 @@ class Word:
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """Text that was said in one stretch. In a Reply times count from the clip's start, in a Document from the source's."""
+    """What was said in one stretch. In a Reply times count from the clip's start, in a Document from the source's."""
 
     start_s: float
     end_s: float
@@ -215,7 +215,7 @@ class ChunkSpan:
 
 @dataclass(frozen=True, slots=True)
 class Provenance:
-    """What produced a Document, so that it can be produced again. Holds no clock and no machine: equal runs are equal."""
+    """What produced a Document, so that it can be produced again. Without clock or machine: equal runs are equal."""
 
     audiocli: str
     model: str

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Sequence
-from itertools import accumulate
+from itertools import accumulate, pairwise
 
 from audiocli.records import Span
 
@@ -20,7 +20,7 @@ class TimeMap:
     """
 
     def __init__(self, spans: Sequence[Span]) -> None:
-        for before, after in zip(spans, spans[1:], strict=False):
+        for before, after in pairwise(spans):
             if after.start < before.stop:
                 raise ValueError(f"spans must ascend and not overlap: {before} {after}")
         if any(span.length <= 0 for span in spans):

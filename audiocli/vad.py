@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -31,7 +31,7 @@ SILENT_DB = -100.0
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """How frames become speech. Times in seconds; the defaults were chosen by word error rate on recordings with pauses."""
+    """How frames become speech. Times in seconds."""
 
     onset_s: float = 0.3
     """Speech starts when `onset_share` of so long a stretch is voiced."""
@@ -147,7 +147,8 @@ DETECTORS: dict[str, Callable[[], Detector]] = {"webrtc": Webrtc, "silero": Sile
 def levels(frames: Waveform) -> Levels:
     """Root mean square of each frame. frames: float32 (n, frame). Returns float32 (n,), dB of full scale."""
     power = np.einsum("nf,nf->n", frames, frames) / frames.shape[1]
-    return np.maximum(10 * np.log10(power + 1e-12), SILENT_DB).astype(np.float32)
+    level_db: Levels = np.maximum(10 * np.log10(power + 1e-12), SILENT_DB).astype(np.float32)
+    return level_db
 
 
 class Tracker:
@@ -330,7 +331,7 @@ class _LoudSpans:
             self._run_start = None
 
 
-def _silero_session():  # type: ignore[no-untyped-def]  # onnxruntime is an extra; its type is known only where it is
+def _silero_session() -> Any:
     """Silero's ONNX file, found without importing its package, which would load torch."""
     from importlib.util import find_spec
     from pathlib import Path

@@ -32,7 +32,7 @@ class CutRules:
     longest_s: float = 1.5
     """Longer pauses are no better to cut at than this."""
     pause_weight: float = 0.6
-    """How much of a full window a longest pause is worth: the trade between packing tight and cutting between sentences."""
+    """What part of a full window a longest pause is worth: packing tight against cutting between sentences."""
     quiet_db: float = 25.0
     """So far below the loud tenth of its neighbourhood a frame counts as quiet, voiced or not."""
     overlap_s: float = 2.0
@@ -65,7 +65,7 @@ class Planner:
         return int(self._index[0]) * self._frame if len(self._index) else None
 
     def push(self, start: int, voiced: npt.NDArray[np.bool_], level_db: npt.NDArray[np.float32]) -> Iterator[Window]:
-        """start: index of the first frame; voiced, level_db: (n,). Yields the windows that are settled by it."""
+        """start: index of the first frame; voiced, level_db: (n,). Yields the windows settled by it."""
         self._index = np.concatenate([self._index, np.arange(start, start + len(voiced))])
         self._voiced = np.concatenate([self._voiced, voiced])
         self._level_db = np.concatenate([self._level_db, level_db])
@@ -74,7 +74,7 @@ class Planner:
             yield self._cut(self._limit)
 
     def close(self, total: int) -> Iterator[Window]:
-        """The recording ends at sample `total`. What is left goes out in as few windows as hold it, none a mere scrap."""
+        """The recording ends at sample `total`. What is left goes out in as few windows as hold it, none a scrap."""
         while len(self._index) > self._limit:
             left = len(self._index)
             yield self._cut(min(self._limit, left - round(min(self._rules.tail_s * RATE / self._frame, left / 2))))
@@ -109,7 +109,7 @@ class Planner:
         return best
 
     def _middle(self, start: int, stop: int) -> tuple[int, float]:
-        """Where to cut a quiet run: at the silence taken out of it, else in its middle. And its length in the source."""
+        """Where to cut a quiet run: at the silence taken out of it, else in its middle. And its length in seconds."""
         steps = np.diff(self._index[start : stop + 1]) - 1
         removed = int(steps.max(initial=0))
         at = start + 1 + int(steps.argmax()) if removed else (start + stop + 1) // 2

@@ -38,8 +38,15 @@ def blueprint(options: EngineOptions) -> Blueprint:
     dtype = _dtype(options.dtype, device, spec.gpu_dtype)
     limits = family.limits(config, checkpoint.read_json("generation_config.json"))
     identity = "|".join(
-        ["transformers", CODE, str(config["model_type"]), checkpoint.revision, device.split(":")[0], dtype]
-        + [repr(options.fallback)]
+        [
+            "transformers",
+            CODE,
+            str(config["model_type"]),
+            checkpoint.revision,
+            device.split(":")[0],
+            dtype,
+            repr(options.fallback),
+        ]
     )
     batch_size = options.batch_size or (spec.batch_cpu if device == "cpu" else spec.batch_gpu)
 
@@ -87,7 +94,7 @@ class TransformersEngine:
             batch, waiting = waiting[: self._batch_size], waiting[self._batch_size :]
             try:
                 replies: Sequence[Reply | Exception] = self._answer([requests[index] for index in batch])
-            except _OutOfMemory as exc:
+            except _OutOfMemoryError as exc:
                 if len(batch) > 1:
                     self._batch_size = len(batch) // 2
                     log.warning("out of memory with %d windows at once; going on with %d", len(batch), self._batch_size)
@@ -106,10 +113,10 @@ class TransformersEngine:
         except torch.OutOfMemoryError as exc:
             if torch.cuda.is_available():
                 torch.cuda.empty_cache()
-            raise _OutOfMemory(str(exc).splitlines()[0]) from exc
+            raise _OutOfMemoryError(str(exc).splitlines()[0]) from exc
 
 
-class _OutOfMemory(Exception):
+class _OutOfMemoryError(Exception):
     """The batch did not fit."""
 
 
@@ -117,7 +124,9 @@ def _check(request: Request, limits: Limits) -> None:
     """Audio beyond the limit is an error here, as feature extractors cut it off without a word."""
     for clip in request.clips:
         if len(clip) > limits.window_s * RATE:
-            raise ValueError(f"a clip of {len(clip) / RATE:.2f} s is longer than the {limits.window_s} s the model hears")
+            raise ValueError(
+                f"a clip of {len(clip) / RATE:.2f} s is longer than the {limits.window_s} s the model hears"
+            )
         if not len(clip):
             raise ValueError("a clip without samples")
     if not 1 <= len(request.clips) <= limits.clips_per_request:

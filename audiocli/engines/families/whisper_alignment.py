@@ -101,7 +101,7 @@ def _listening(modules: Sequence[torch.nn.Module]) -> Iterator[dict[torch.nn.Mod
 
 
 def _sharpen(scores: Attention) -> Attention:
-    """Softmax over time, each position normalized over the tokens, smoothed, averaged over heads: (tokens, positions)."""
+    """Softmax over time, normalized over tokens, smoothed, averaged over heads. Returns float32 (tokens, positions)."""
     weights = np.exp(scores - scores.max(-1, keepdims=True))
     weights /= weights.sum(-1, keepdims=True)
     spread = weights.std(-2, keepdims=True)

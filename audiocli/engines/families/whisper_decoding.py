@@ -94,7 +94,7 @@ class Decoder:
         self._vocabulary = vocabulary
 
     def language(self, encoded: torch.Tensor) -> list[str]:
-        """The most probable language of each row. encoded: (b, positions, d). Raises KeyError for one-language models."""
+        """The most probable language of each row. encoded: (b, positions, d). For models of many languages only."""
         vocabulary = self._vocabulary
         start = torch.full((len(encoded), 1), vocabulary.sot, device=encoded.device)
         logits = self._step(start, encoded, _cache())[:, -1]
@@ -200,9 +200,7 @@ class _Rows:
     def take(self, tokens: torch.Tensor, logprobs: torch.Tensor) -> torch.Tensor:
         """Note the next token of each active row. Returns the positions (int64) of those that go on."""
         going_on = []
-        for at, (row, token, logprob) in enumerate(
-            zip(self.active, tokens.tolist(), logprobs.tolist(), strict=True)
-        ):
+        for at, (row, token, logprob) in enumerate(zip(self.active, tokens.tolist(), logprobs.tolist(), strict=True)):
             if token == self._vocabulary.eot:
                 self._end[row], self._ended[row] = logprob, True
             else:

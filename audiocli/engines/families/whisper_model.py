@@ -10,12 +10,12 @@ from __future__ import annotations
 import hashlib
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import exp
 from typing import Any
 
 import torch
-from transformers import WhisperFeatureExtractor, WhisperForConditionalGeneration, WhisperTokenizerFast
+import transformers
 from transformers.utils import logging as transformers_logging
 
 from audiocli.engines import Fallback
@@ -40,14 +40,14 @@ class Whisper:
     """See `audiocli.engines.families.Model`."""
 
     def __init__(self, checkpoint: Checkpoint, device: str, dtype: str, fallback: Fallback) -> None:
-        transformers_logging.disable_progress_bar()
+        transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
         folder = str(checkpoint.folder)
         try:
-            model = WhisperForConditionalGeneration.from_pretrained(
+            model: Any = transformers.WhisperForConditionalGeneration.from_pretrained(
                 folder, dtype=getattr(torch, dtype), use_safetensors=True, local_files_only=True
             )
-            self._tokenizer = WhisperTokenizerFast.from_pretrained(folder, local_files_only=True)
-            self._features = WhisperFeatureExtractor.from_pretrained(folder, local_files_only=True)
+            self._tokenizer: Any = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)
+            self._features: Any = transformers.WhisperFeatureExtractor.from_pretrained(folder, local_files_only=True)
         except (OSError, ValueError, RuntimeError) as exc:
             raise ModelError(f"model {checkpoint.name!r} cannot be loaded: {str(exc).splitlines()[0]}") from exc
         self._model = model.to(device).eval()
@@ -90,7 +90,7 @@ class Whisper:
         return self._decoder.language(encoded)
 
     def _prompt(self, request: Request, language: str) -> list[int]:
-        """What stands before the answer: context to lean on, the start token, and language and task where there are any."""
+        """What stands before the answer: context to lean on, the start token, language and task where there are any."""
         vocabulary, prompt = self._vocabulary, []
         if request.initial_prompt and request.initial_prompt.strip():
             words = self._tokenizer.encode(" " + request.initial_prompt.strip(), add_special_tokens=False)
@@ -222,8 +222,6 @@ def _merit(attempt: _Attempt) -> tuple[bool, float]:
 
 def _spread(segments: list[Segment], words: list[Word]) -> list[Segment]:
     """Give each segment the words that make up its text, counted by letters, as both came from the same tokens."""
-    from dataclasses import replace
-
     found, waiting = [], list(words)
     for segment in segments:
         due, taken = len("".join(segment.text.split())), []
