@@ -11,7 +11,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from difflib import SequenceMatcher
+from itertools import accumulate, product
 
 from audiocli.records import (
     RATE,
@@ -36,6 +36,10 @@ JOIN_SNAP_S = 0.6
 """A time so near to removed silence belongs to the words on its other side: what is kept as padding there."""
 SEAM_S = 1.5
 """Two mentions of one word at a seam are no further apart than this."""
+SAID = re.compile(r"\s*(?:[\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]|[^\s\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]+)")
+"""A word with the blank before it; Chinese and Japanese have no blanks, so each of their signs counts as one."""
+KINDS = ("failed", "unreliable", "transcribed", "event", "silence")
+"""What a second can be, the graver first: where channels differ, the graver counts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +73,7 @@ def assemble(
     for hearing in hearings:
         speaker = f"Channel {hearing.channel + 1}" if len(hearings) > 1 and hearing.channel is not None else None
         segments += [replace(segment, speaker=speaker) for segment in _transcript(hearing)]
-    segments.sort(key=lambda segment: (segment.start_s, segment.end_s))
-    failures = [heard for hearing in hearings for heard in hearing.heard if heard.failure]
+    segments.sort(key=lambda segment: segment.start_s)
     return Document(
         source=job.source,
         stem=job.stem,
@@ -80,106 +83,115 @@ def assemble(
         chunks=tuple(ChunkSpan(c.index, seconds(c.start), seconds(c.stop), c.windows) for c in chunks),
         coverage=_coverage(hearings, total),
         provenance=provenance,
-        gaps=tuple(
-            Gap(seconds(heard.window.start), seconds(heard.window.stop), str(heard.failure)) for heard in failures
-        ),
+        gaps=tuple(_gaps(hearings)),
         loud=tuple(_loud(hearings)),
         warnings=tuple(warnings),
     )
 
 
 def _transcript(hearing: Hearing) -> list[Segment]:
-    """The segments of one channel in source seconds, ascending, with the overlaps of windows told once."""
+    """The segments of one channel in source seconds, ascending, with what two windows heard told once."""
     told: list[Segment] = []
+    reach = 0
     for heard in sorted(hearing.heard, key=lambda heard: heard.window.start):
         if heard.reply is None:
             continue
-        coming = [_in_source(segment, heard) for segment in heard.reply.segments]
-        if heard.window.overlap and told:
-            told, coming = _seam(told, coming, heard.window)
+        coming = _in_source(heard.reply, heard.window)
+        if heard.window.start < reach:
+            start_s, stop_s = seconds(heard.window.start), seconds(reach)
+            tail = next((at for at in range(len(told), 0, -1) if told[at - 1].end_s < start_s - SEAM_S), 0)
+            told[tail:], coming = _seam(told[tail:], coming, start_s, stop_s)
         told += coming
+        reach = heard.window.stop
     return _ascending(told)
 
 
-def _in_source(segment: Segment, heard: Heard) -> Segment:
-    """Lead a segment and its words from the window's clip back to the source."""
-    map_ = TimeMap(heard.window.pieces)
-    words = tuple(
-        replace(word, start_s=start_s, end_s=end_s)
-        for word in segment.words
-        for start_s, end_s in [_span_in_source(map_, word.start_s, word.end_s)]
-    )
-    start_s, end_s = _span_in_source(map_, segment.start_s, segment.end_s)
-    if words:
-        start_s, end_s = words[0].start_s, words[-1].end_s
-    unreliable = segment.unreliable or (heard.reply.unreliable if heard.reply else None)
-    return replace(segment, start_s=start_s, end_s=end_s, words=words, unreliable=unreliable)
+def _in_source(reply: Reply, window: Window) -> list[Segment]:
+    """Lead a reply's segments and words from the window's clip back to the source; one segment where it tells none."""
+    map_ = TimeMap(window.pieces)
+    whole = (Segment(0.0, seconds(window.length), reply.text.strip()),) if reply.text.strip() else ()
+    found = []
+    for segment in reply.segments or whole:
+        words = tuple(_placed(word, map_) for word in segment.words)
+        start_s, end_s = (words[0].start_s, words[-1].end_s) if words else _span_in_source(map_, segment)
+        unreliable = segment.unreliable or reply.unreliable
+        found.append(replace(segment, start_s=start_s, end_s=end_s, words=words, unreliable=unreliable))
+    return found
 
 
-def _span_in_source(map_: TimeMap, start_s: float, end_s: float) -> tuple[float, float]:
-    """Source seconds of a stretch of the clip.
+def _placed(word: Word, map_: TimeMap) -> Word:
+    start_s, end_s = _span_in_source(map_, word)
+    return replace(word, start_s=start_s, end_s=end_s)
+
+
+def _span_in_source(map_: TimeMap, said: Segment | Word) -> tuple[float, float]:
+    """Source seconds of what was said in a stretch of the clip.
 
     A stretch that only touches the padding on the far side of removed silence is drawn back to its own side: else a
     subtitle would stand through the whole silence before or after its words.
     """
-    start, stop = round(start_s * RATE), round(end_s * RATE)
-    snap, joins, position = round(JOIN_SNAP_S * RATE), [], 0
-    for piece in map_.spans[:-1]:
-        position += piece.length
-        joins.append(position)
+    start, stop = round(said.start_s * RATE), round(said.end_s * RATE)
+    snap, joins = round(JOIN_SNAP_S * RATE), list(accumulate(piece.length for piece in map_.spans[:-1]))
     start = next((join for join in joins if 0 <= join - start <= snap and stop - join > join - start), start)
     stop = next((join for join in reversed(joins) if 0 <= stop - join <= snap and join - start > stop - join), stop)
     return seconds(map_.to_source(start)), seconds(map_.to_source(max(stop, start), end=stop > start))
 
 
-def _seam(told: list[Segment], coming: list[Segment], window: Window) -> tuple[list[Segment], list[Segment]]:
-    """Cut two tellings of the same stretch where they agree, so that each word is kept from one side only."""
-    start_s, stop_s = seconds(window.start), _overlap_end_s(window)
-    left = [word for segment in told for word in _words(segment) if word.end_s > start_s - SEAM_S]
-    right = [word for segment in coming for word in _words(segment) if word.start_s < stop_s + SEAM_S]
-    left_end_s, right_start_s = _agree(left, right, (start_s + stop_s) / 2)
-    kept = [part for segment in told if (part := _part(segment, until_s=left_end_s))]
-    return kept, [part for segment in coming if (part := _part(segment, from_s=right_start_s))]
+def _seam(
+    told: Sequence[Segment], coming: Sequence[Segment], start_s: float, stop_s: float
+) -> tuple[list[Segment], list[Segment]]:
+    """Cut two tellings of the same stretch where they agree, so that each word is kept from one side only.
 
-
-def _overlap_end_s(window: Window) -> float:
-    return seconds(TimeMap(window.pieces).to_source(window.overlap, end=True))
-
-
-def _agree(left: Sequence[Word], right: Sequence[Word], middle_s: float) -> tuple[float, float]:
-    """Middle of the last word to take from the left and of the first from the right.
-
-    The longest run of words that both tell at about the same time decides; without one, the middle of the overlap.
+    Where they agree on nothing the stretch is halved between them; where only one of them tells anything of it, that
+    one is believed.
     """
-    matcher = SequenceMatcher(None, [_plain(word) for word in left], [_plain(word) for word in right], autojunk=False)
-    runs = [
-        block
-        for block in matcher.get_matching_blocks()
-        if block.size
-        and any(_plain(word) for word in left[block.a : block.a + block.size])
-        and abs(_middle_s(left[block.a]) - _middle_s(right[block.b])) <= SEAM_S
-    ]
-    if not runs:
-        return middle_s, middle_s
-    best = max(runs, key=lambda block: block.size)
-    half = (best.size - 1) // 2
-    last, after = left[best.a + half], best.b + half + 1
-    first_s = _middle_s(right[after]) if after < len(right) else _middle_s(right[after - 1]) + SEAM_S * 2
-    return _middle_s(last), first_s
+    left = [word for segment in told for word in _words(segment)]
+    right = [word for segment in coming for word in _words(segment)]
+    stop, start = _agreement(left, right) or _halves(left, right, start_s, stop_s)
+    return list(_numbered(told, 0, stop)), list(_numbered(coming, start, len(right)))
 
 
-def _part(segment: Segment, *, from_s: float = float("-inf"), until_s: float = float("inf")) -> Segment | None:
-    """The words of a segment whose middle lies in a stretch; None when there are none."""
-    words = list(_words(segment))
-    kept = [word for word in words if from_s <= _middle_s(word) <= until_s]
-    if len(kept) == len(words):
-        return segment
-    if not kept:
+def _agreement(left: Sequence[Word], right: Sequence[Word]) -> tuple[int, int] | None:
+    """How many words to keep of the left, and how many to leave out of the right; None where no word agrees.
+
+    The run of equal words that is longest, each pair counting by how near in time its two mentions are, is cut in its
+    middle: the words at the edges of a window are those that are misheard.
+    """
+    weights: dict[tuple[int, int], float] = {}
+    for (a, said), (b, again) in product(enumerate(left), enumerate(right)):
+        apart_s = abs(_middle_s(said) - _middle_s(again))
+        if apart_s <= SEAM_S and (plain := _plain(said)) and plain == _plain(again):
+            weights[a, b] = weights.get((a - 1, b - 1), 0.0) + 1 - apart_s / SEAM_S
+    if not weights:
         return None
-    text = "".join(word.text for word in kept).strip()
-    return replace(
-        segment, start_s=kept[0].start_s, end_s=kept[-1].end_s, text=text, words=tuple(kept) if segment.words else ()
-    )
+    last, length = max(weights, key=lambda pair: weights[pair]), 1
+    while (last[0] - length, last[1] - length) in weights:
+        length += 1
+    return last[0] + 1 - length // 2, last[1] + 1 - length // 2
+
+
+def _halves(left: Sequence[Word], right: Sequence[Word], start_s: float, stop_s: float) -> tuple[int, int]:
+    """The same counts without agreement: by time."""
+    after = sum(_middle_s(word) > start_s for word in left)
+    before = sum(_middle_s(word) < stop_s for word in right)
+    if not after or not before:
+        return len(left), 0
+    middle_s = (start_s + stop_s) / 2
+    return sum(_middle_s(word) < middle_s for word in left), sum(_middle_s(word) < middle_s for word in right)
+
+
+def _numbered(segments: Iterable[Segment], start: int, stop: int) -> Iterator[Segment]:
+    """Of the words of all segments, counted through, those from `start` up to but not including `stop`."""
+    for segment in segments:
+        words = list(_words(segment))
+        kept = words[max(start, 0) : max(stop, 0)]
+        if len(kept) == len(words):
+            yield segment
+        elif kept:
+            text = "".join(word.text for word in kept).strip()
+            times = tuple(kept) if segment.words else ()
+            yield replace(segment, start_s=kept[0].start_s, end_s=kept[-1].end_s, text=text, words=times)
+        start, stop = start - len(words), stop - len(words)
 
 
 def _words(segment: Segment) -> Iterator[Word]:
@@ -187,12 +199,12 @@ def _words(segment: Segment) -> Iterator[Word]:
     if segment.words:
         yield from segment.words
         return
-    texts = re.findall(r"\s*\S+", segment.text)
+    texts = SAID.findall(segment.text)
     letters = sum(len(text) for text in texts)
     at_s, span_s = segment.start_s, segment.end_s - segment.start_s
-    for number, text in enumerate(texts):
+    for text in texts:
         end_s = round(at_s + span_s * len(text) / letters, 3)
-        yield Word(at_s, end_s, text if number or text.startswith(" ") else f" {text}")
+        yield Word(at_s, end_s, text)
         at_s = end_s
 
 
@@ -206,21 +218,21 @@ def _plain(word: Word) -> str:
 
 
 def _ascending(segments: Sequence[Segment]) -> list[Segment]:
-    """Draw back what reaches into the next segment, so that times of one speaker never run backwards."""
-    ordered = sorted(segments, key=lambda segment: (segment.start_s, segment.end_s))
-    result = []
-    for segment, following in zip(ordered, [*ordered[1:], None], strict=True):
-        if following and segment.end_s > following.start_s:
-            segment = _clipped(segment, following.start_s)
-        result.append(segment)
-    return result
+    """Draw times together where one reaches into the next: they never run backwards, the order of telling stays."""
+    starts = list(accumulate((segment.start_s for segment in segments), max))
+    limits = [*starts[1:], float("inf")]
+    return [
+        _within(segment, start_s, max(min(segment.end_s, limit_s), start_s))
+        for segment, start_s, limit_s in zip(segments, starts, limits, strict=True)
+    ]
 
 
-def _clipped(segment: Segment, end_s: float) -> Segment:
+def _within(segment: Segment, start_s: float, end_s: float) -> Segment:
     words = tuple(
-        replace(word, start_s=min(word.start_s, end_s), end_s=min(word.end_s, end_s)) for word in segment.words
+        replace(word, start_s=min(max(word.start_s, start_s), end_s), end_s=min(max(word.end_s, start_s), end_s))
+        for word in segment.words
     )
-    return replace(segment, end_s=max(end_s, segment.start_s), words=words)
+    return replace(segment, start_s=start_s, end_s=end_s, words=words)
 
 
 def _language(hearings: Sequence[Hearing]) -> str | None:
@@ -231,10 +243,6 @@ def _language(hearings: Sequence[Hearing]) -> str | None:
             if one.reply and one.reply.language and one.reply.text:
                 heard[one.reply.language] += one.window.length
     return heard.most_common(1)[0][0] if heard else None
-
-
-KINDS = ("failed", "unreliable", "transcribed", "event", "silence")
-"""What a second can be, the graver first: where channels differ, the graver counts."""
 
 
 def _coverage(hearings: Sequence[Hearing], total: int) -> Coverage:
@@ -270,6 +278,13 @@ def _kinds(hearing: Hearing) -> Iterator[tuple[Span, str]]:
             yield piece, kind
     for span in hearing.speech.loud:
         yield span, "event"
+
+
+def _gaps(hearings: Sequence[Hearing]) -> Iterator[Gap]:
+    """What was not heard, and why."""
+    failed = [heard for hearing in hearings for heard in hearing.heard if heard.reply is None]
+    for heard in sorted(failed, key=lambda heard: heard.window.start):
+        yield Gap(seconds(heard.window.start), seconds(heard.window.stop), heard.failure or "not heard")
 
 
 def _loud(hearings: Sequence[Hearing]) -> Iterator[Gap]:

@@ -43,7 +43,7 @@ class Road:
             for block in reader:
                 tape.append(block)
                 yield from self._windows(planner, tape, self._tracker.push(block))
-                tape.forget(min(planner.oldest if planner.oldest is not None else tape.stop, self._tracker.settled))
+                tape.keep([*planner.held, Span(self._tracker.settled, tape.stop)])
             self.warnings = reader.warnings
         yield from self._windows(planner, tape, self._tracker.close())
         for window in planner.close(self._tracker.total):
@@ -62,33 +62,39 @@ def quietest(clip: Waveform) -> int:
 
     clip: float32 (n,), n at least 3. Returns a sample with audio on both sides.
     """
-    around = min(RATE // 5, len(clip) // 3)
-    power = np.convolve(clip.astype(np.float64) ** 2, np.ones(around), mode="same")
-    third = len(clip) // 3
-    return third + int(power[third : len(clip) - third].argmin())
+    third, half = len(clip) // 3, min(RATE // 10, len(clip) // 6)
+    energy = np.concatenate([[0.0], np.cumsum(np.square(clip, dtype=np.float64))])
+    middle = np.arange(third, len(clip) - third)
+    return third + int((energy[middle + half] - energy[middle - half]).argmin())
 
 
 class _Tape:
-    """The stretch of the source that windows may still ask for."""
+    """What windows may still ask for: the last of the source, and older parts that wait for their window to fill.
+
+    The silence between those parts is let go at once, so that an hour of it takes no memory.
+    """
 
     def __init__(self) -> None:
-        self._samples = np.zeros(0, np.float32)
-        self._start = 0
-
-    @property
-    def stop(self) -> int:
-        return self._start + len(self._samples)
+        self._parts: list[tuple[int, Waveform]] = []
+        """Where in the source each starts, and its samples; ascending, apart."""
+        self.stop = 0
 
     def append(self, block: Waveform) -> None:
-        self._samples = np.concatenate([self._samples, block])
+        self._parts.append((self.stop, block))
+        self.stop += len(block)
 
-    def forget(self, before: int) -> None:
-        count = min(max(before - self._start, 0), len(self._samples))
-        self._samples, self._start = self._samples[count:], self._start + count
+    def keep(self, spans: Sequence[Span]) -> None:
+        """Let go of all but these; ascending, apart, and still there."""
+        self._parts = [(span.start, self.cut([span])) for span in spans]
 
     def cut(self, pieces: Sequence[Span]) -> Waveform:
-        """The pieces put end to end, as a copy. They must not have been forgotten."""
-        if pieces[0].start < self._start:
-            raise ValueError(f"{pieces[0]} was forgotten up to {self._start}")
-        parts = [self._samples[piece.start - self._start : piece.stop - self._start] for piece in pieces]
-        return np.ascontiguousarray(np.concatenate(parts), np.float32)
+        """The pieces put end to end, as a copy. They must not have been let go."""
+        found = [
+            samples[max(piece.start - start, 0) : piece.stop - start]
+            for piece in pieces
+            for start, samples in self._parts
+            if start < piece.stop and piece.start < start + len(samples)
+        ]
+        clip: Waveform = np.concatenate([np.zeros(0, np.float32), *found])
+        assert len(clip) == sum(piece.length for piece in pieces), f"{pieces} are not on the tape any more"
+        return clip

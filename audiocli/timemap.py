@@ -16,7 +16,8 @@ from audiocli.records import Span
 class TimeMap:
     """Leads positions in stripped audio back to the source, so that a subtitle fits the recording it was made from.
 
-    spans: source samples, ascending, apart and not empty; an empty sequence maps nothing.
+    spans: source samples, ascending, none empty or reaching into the next; an empty sequence maps nothing. Raises
+    ValueError for others.
     """
 
     def __init__(self, spans: Sequence[Span]) -> None:

@@ -37,7 +37,7 @@ class Rules:
     """Speech starts when `onset_share` of so long a stretch is voiced."""
     onset_share: float = 0.5
     pause_s: float = 0.8
-    """Speech ends after so long without a voiced frame; shorter pauses are kept as they are."""
+    """Speech ends when, after its padding, so long a stretch has no voiced frame; shorter pauses are kept."""
     pad_s: float = 0.3
     """Kept on either side of speech: soft consonants at the edges are seldom voiced."""
     loud_db: float = -40.0
@@ -72,27 +72,31 @@ class Detector(Protocol):
 class Webrtc:
     """WebRTC's voice activity detector: a Gaussian mixture over six bands, thousands of times faster than real time.
 
-    Its thresholds are absolute, so quiet recordings are lifted first: towards −20 dB of full scale, by at most 30 dB,
-    after the loudest tenth of what was heard so far.
+    Its thresholds are absolute, and low enough: clean speech is found whole down to −65 dB of full scale. Nothing is
+    lifted first, for steady noise counts as speech above about −35 dB: lifted, every quiet room would be speech.
     """
 
     frame = 480  # 30 ms, the longest it takes and so the steadiest
     AGGRESSIVENESS = 1  # 0…3; more drops soft speech
-    TARGET_DB, MOST_GAIN_DB = -20.0, 30.0
+    WARM_UP = 10  # frames; noise passes for five to eight, speech from the first frame on passes all the same
 
     def __init__(self) -> None:
         import webrtcvad  # 0.1 s; the other detectors do not need it
 
         self._vad = webrtcvad.Vad(self.AGGRESSIVENESS)
-        self._loudest_db = SILENT_DB
+        self._warm = False
 
     def voiced(self, frames: Waveform) -> Flags:
-        if not len(frames):
-            return np.zeros(0, bool)
-        self._loudest_db = max(self._loudest_db, float(np.percentile(levels(frames), 90)))
-        gain_db = min(max(self.TARGET_DB - self._loudest_db, 0.0), self.MOST_GAIN_DB)
-        pcm = np.clip(frames * (32767 * 10 ** (gain_db / 20)), -32768, 32767).astype("<i2")
-        return np.fromiter((self._vad.is_speech(frame.tobytes(), RATE) for frame in pcm), bool, len(pcm))
+        pcm = np.clip(frames * 32767, -32768, 32767).astype("<i2")
+        return np.fromiter((self._hears(frame.tobytes()) for frame in pcm), bool, len(pcm))
+
+    def _hears(self, frame: bytes) -> bool:
+        """Its models start far from any room, and the first frames of every hiss would pass: let it hear one again."""
+        if not self._warm and any(frame):
+            self._warm = True
+            for _ in range(self.WARM_UP):
+                self._vad.is_speech(frame, RATE)
+        return bool(self._vad.is_speech(frame, RATE))
 
 
 class Silero:
@@ -125,20 +129,12 @@ class Silero:
 
 
 class Off:
-    """Hears everything. Frames count as voiced by level alone, only so that windows can be cut where it is quiet."""
+    """Hears everything, and tells only digital silence from the rest."""
 
     frame = 480
-    QUIET_BELOW_LOUD_DB = 30.0
-
-    def __init__(self) -> None:
-        self._loudest_db = SILENT_DB
 
     def voiced(self, frames: Waveform) -> Flags:
-        if not len(frames):
-            return np.zeros(0, bool)
-        level = levels(frames)
-        self._loudest_db = max(self._loudest_db, float(np.percentile(level, 90)))
-        return level > max(self._loudest_db - self.QUIET_BELOW_LOUD_DB, SILENT_DB)
+        return levels(frames) > SILENT_DB
 
 
 DETECTORS: dict[str, Callable[[], Detector]] = {"webrtc": Webrtc, "silero": Silero, "off": Off}
@@ -192,17 +188,16 @@ class Tracker:
         if len(self._rest):
             last = self._frames(np.pad(self._rest, (0, self.frame - len(self._rest))).reshape(1, -1))
             self._rest = self._rest[:0]
-        final = self._noted(self._gate.close())
+        final = self._noted(self._gate.close(), np.zeros(0, np.float32))
         self._loud.close(self.total)
         return last + final
 
     def _frames(self, frames: Waveform) -> list[Stretch]:
-        level_db = levels(frames) if len(frames) else np.zeros(0, np.float32)
-        stretches = self._noted(self._gate.push(self._detector.voiced(frames), level_db))
-        self._loud.push(level_db, self._spans, self._gate.settled)
-        return stretches
+        level_db = levels(frames)
+        return self._noted(self._gate.push(self._detector.voiced(frames), level_db), level_db)
 
-    def _noted(self, stretches: Iterator[Stretch]) -> list[Stretch]:
+    def _noted(self, stretches: Iterator[Stretch], level_db: Levels) -> list[Stretch]:
+        """Keep account of what the gate hands on and of what it lets go. level_db: of the frames it was just given."""
         found = list(stretches)
         for stretch in found:
             start = stretch.start * self.frame
@@ -210,6 +205,7 @@ class Tracker:
             if self._spans and self._spans[-1].stop == start:
                 start = self._spans.pop().start
             self._spans.append(Span(start, stop))
+        self._loud.push(level_db, found, self._gate.settled)
         return found
 
 
@@ -304,20 +300,23 @@ class _LoudSpans:
 
     def __init__(self, rules: Rules, frame: int) -> None:
         self._rules, self._frame = rules, frame
-        self._waiting: deque[float] = deque()
+        self._level_db = np.zeros(0, np.float32)
+        """Of the frames from `_next` on: what is not decided yet."""
         self._next = 0
         self._run_start: int | None = None
         self.spans: list[Span] = []
 
-    def push(self, level_db: Levels, kept: list[Span], settled: int) -> None:
-        """kept: what is heard so far; frames before `settled` are decided."""
-        self._waiting.extend(level_db.tolist())
-        recent = kept[-64:]
-        while self._waiting and self._next < settled:
-            start, level = self._next * self._frame, self._waiting.popleft()
-            heard = any(span.start <= start < span.stop for span in reversed(recent))
-            self._step(start, not heard and level >= self._rules.loud_db)
+    def push(self, level_db: Levels, kept: list[Stretch], settled: int) -> None:
+        """kept: what was handed on since the last call; frames before `settled` are decided."""
+        self._level_db = np.concatenate([self._level_db, level_db])
+        loud = self._level_db[: settled - self._next] >= self._rules.loud_db
+        for stretch in kept:
+            first = stretch.start - self._next
+            loud[first : first + len(stretch.voiced)] = False
+        for flag in loud.tolist():
+            self._step(self._next * self._frame, flag)
             self._next += 1
+        self._level_db = self._level_db[len(loud) :]
 
     def close(self, total: int) -> None:
         self._step(total, False)

@@ -51,6 +51,8 @@ class Planner:
         self._rules = rules or CutRules()
         self._frame = frame
         self._limit = int(limit_s * RATE) // frame
+        self._tail = round(self._rules.tail_s * RATE / frame)
+        self._share = min(round(self._rules.overlap_s * RATE / frame), self._limit // 4)
         self._overlap = 0
         self._count = 0
         self._index = np.zeros(0, np.int64)
@@ -60,24 +62,23 @@ class Planner:
             raise ValueError(f"a window of {limit_s} s holds less than two frames of {frame} samples")
 
     @property
-    def oldest(self) -> int | None:
-        """First source sample that a coming window may ask for; None when it would be one that is yet to come."""
-        return int(self._index[0]) * self._frame if len(self._index) else None
+    def held(self) -> tuple[Span, ...]:
+        """What of the source pushed so far a coming window may still ask for."""
+        return _pieces(self._index, self._frame, None)
 
     def push(self, start: int, voiced: npt.NDArray[np.bool_], level_db: npt.NDArray[np.float32]) -> Iterator[Window]:
         """start: index of the first frame; voiced, level_db: (n,). Yields the windows settled by it."""
         self._index = np.concatenate([self._index, np.arange(start, start + len(voiced))])
         self._voiced = np.concatenate([self._voiced, voiced])
         self._level_db = np.concatenate([self._level_db, level_db])
-        tail = round(self._rules.tail_s * RATE / self._frame)
-        while len(self._index) > self._limit + tail:
+        while len(self._index) > self._limit + self._tail:
             yield self._cut(self._limit)
 
     def close(self, total: int) -> Iterator[Window]:
         """The recording ends at sample `total`. What is left goes out in as few windows as hold it, none a scrap."""
         while len(self._index) > self._limit:
             left = len(self._index)
-            yield self._cut(min(self._limit, left - round(min(self._rules.tail_s * RATE / self._frame, left / 2))))
+            yield self._cut(min(self._limit, left - min(self._tail, left // 2)))
         if len(self._index) > self._overlap:
             yield self._window(len(self._index), total)
 
@@ -87,32 +88,37 @@ class Planner:
         at = self._pause(earliest, latest)
         shared = 0
         if at is None:
-            at = self._quietest(max(latest - max(latest // 4, 1), earliest), latest)
-            shared = min(round(self._rules.overlap_s * RATE / self._frame), at - self._overlap - 1)
+            at = self._quietest(max(latest - latest // 4, earliest), latest)
+            shared = min(self._share, at - self._overlap - 1)
         window = self._window(at, None)
-        keep = at - max(shared, 0)
+        keep = at - shared
         self._index, self._voiced, self._level_db = self._index[keep:], self._voiced[keep:], self._level_db[keep:]
         self._overlap = at - keep
         return window
 
     def _pause(self, earliest: int, latest: int) -> int | None:
         """The frame before which to cut: late, and in a long pause. None where nobody paused."""
-        quiet = ~self._voiced | (self._level_db < np.percentile(self._level_db, 90) - self._rules.quiet_db)
+        near_db = self._level_db[: self._limit + self._tail]  # what else has come already must not matter
+        quiet = ~self._voiced | (self._level_db < np.percentile(near_db, 90) - self._rules.quiet_db)
         best, best_score = None, 0.0
         for start, stop in _runs(quiet[: latest + 1]):
-            at, pause_s = self._middle(start, min(stop, latest))
-            if not earliest <= at <= latest or pause_s < self._rules.pause_s:
+            at, pause_s = self._middle(start, min(stop, latest), earliest)
+            if not earliest <= at <= min(stop, latest) or pause_s < self._rules.pause_s:
                 continue
             score = at / latest + self._rules.pause_weight * min(pause_s / self._rules.longest_s, 1.0)
             if score > best_score:
                 best, best_score = at, score
         return best
 
-    def _middle(self, start: int, stop: int) -> tuple[int, float]:
-        """Where to cut a quiet run: at the silence taken out of it, else in its middle. And its length in seconds."""
+    def _middle(self, start: int, stop: int, earliest: int) -> tuple[int, float]:
+        """Where to cut a quiet run that reaches beyond frame `earliest`, and the run's length in seconds.
+
+        At the silence taken out of it, else in its middle.
+        """
         steps = np.diff(self._index[start : stop + 1]) - 1
-        removed = int(steps.max(initial=0))
-        at = start + 1 + int(steps.argmax()) if removed else (start + stop + 1) // 2
+        first = max(start + 1, min(earliest, stop))
+        removed = steps[first - start - 1 :]
+        at = first + int(removed.argmax()) if removed.any() else max((start + stop + 1) // 2, first)
         return at, (stop - start + int(steps.sum())) * self._frame / RATE
 
     def _quietest(self, earliest: int, latest: int) -> int:
@@ -158,11 +164,11 @@ def split(window: Window, at: int, index: int, overlap: int = 0) -> tuple[Window
     """Cut one window in two at sample `at` of its own stripped audio, so that each half can be asked again.
 
     index: number of the second half; the first keeps its own. overlap: samples before the cut that both hear.
-    Raises ValueError unless 0 < at - overlap and at < length.
+    Raises ValueError unless 0 <= overlap < at < length.
     """
-    if not 0 < at - overlap <= at < window.length:
+    if not 0 <= overlap < at < window.length:
         raise ValueError(f"cannot cut a window of {window.length} samples at {at} with an overlap of {overlap}")
-    left = Window(window.index, _part(window.pieces, 0, at), window.overlap)
+    left = Window(window.index, _part(window.pieces, 0, at), min(window.overlap, at))
     return left, Window(index, _part(window.pieces, at - overlap, window.length), overlap)
 
 
@@ -179,6 +185,8 @@ def _part(pieces: Sequence[Span], start: int, stop: int) -> tuple[Span, ...]:
 
 def _pieces(index: npt.NDArray[np.int64], frame: int, total: int | None) -> tuple[Span, ...]:
     """Runs of consecutive frames as spans of samples; the last frame may be cut short by the end of the recording."""
+    if not len(index):
+        return ()
     breaks = np.flatnonzero(np.diff(index) != 1) + 1
     spans = [Span(int(run[0]) * frame, (int(run[-1]) + 1) * frame) for run in np.split(index, breaks)]
     if total is not None and spans[-1].stop > total:

@@ -20,7 +20,7 @@ from audiocli.records import RATE, Reply, Request
 
 DTYPES = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16"}
 DEVICES = ("cpu", "cuda", "mps")
-CODE = "3"
+CODE = "4"
 """Raised when the same weights would answer differently than the last release did, so that stored replies expire."""
 
 log = logging.getLogger(__name__)

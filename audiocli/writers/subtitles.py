@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 # What a piece costs. Only proportions count; one cue more costs 1.
 LONG = 0.3
 """For each second a cue would last too long."""
-SHORT = 2.0
-"""For a cue of no duration; falls to 0 at the shortest that is wanted."""
 LONELY = 1.5
 """For a cue without text; falls to 0 at a third of a line."""
 PAUSE = 1.5
@@ -178,7 +176,6 @@ def _cue_cuts(atoms: Sequence[_Atom], room: _Room, shape: Shape) -> list[tuple[i
             + (width / room.columns) ** 2  # sums of squares are least where the parts are equal
             + 3 * awkward[stop]
             + LONG * max(length_s - shape.max_cue_s, 0)
-            + SHORT * max(1 - length_s / max(shape.min_cue_s, 0.001), 0)
             + LONELY * max(1 - 3 * width / room.others, 0)
             + PAUSE * (pauses[stop - 1] - pauses[start]) / 1000
         )
@@ -247,7 +244,7 @@ def _awkward_between(before: _Atom, after: _Atom) -> float:
     if ending.endswith(_CLAUSE_END) or after.start_ms - before.end_ms >= BREATH_MS:
         return 0.15
     if ending.casefold() in _LEADERS:
-        return 0.8
+        return 1.2
     return 0.25 if after.text.casefold() in _LEADERS else 0.5
 
 

@@ -18,6 +18,12 @@ from audiocli.records import StopReason
 
 TIMESTAMP_S = 0.02
 """What one timestamp token counts."""
+REST_S = 1.0
+"""An answer that opens a segment earlier than this before the clip's end must go on.
+
+Whisper was trained to stop there when a sentence runs over the end of its 30 s, and the reference code hears the rest
+with the next window. Windows here end in pauses, so the sentence is whole, and is asked for at once instead.
+"""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -108,16 +114,17 @@ class Decoder:
         encoded: torch.Tensor,
         prompts: torch.Tensor,
         *,
+        lengths_s: Sequence[float],
         budget: int,
         temperature: float = 0.0,
         seeds: Sequence[int] = (),
     ) -> list[Hypothesis]:
         """Greedy at temperature 0, else sampled, each row from its own seed, so that its company changes nothing.
 
-        encoded: (b, positions, d) encoder states; prompts: int64 (b, n), the start token within; budget: tokens at
-        most. Rows that have ended leave the batch.
+        encoded: (b, positions, d) encoder states; prompts: int64 (b, n), the start token within; lengths_s: of the
+        clips, without padding; budget: tokens at most. Rows that have ended leave the batch.
         """
-        rows = _Rows(len(encoded), self._vocabulary, budget, encoded.device)
+        rows = _Rows(lengths_s, self._vocabulary, encoded.device)
         generators = [torch.Generator(encoded.device).manual_seed(seed) for seed in seeds]
         cache, inputs = _cache(), prompts
         for step in range(budget):
@@ -156,7 +163,8 @@ class _Rows:
     Tensors hold the rows still going (`active`), in their order; lists hold all of them.
     """
 
-    def __init__(self, count: int, vocabulary: Vocabulary, budget: int, device: torch.device) -> None:
+    def __init__(self, lengths_s: Sequence[float], vocabulary: Vocabulary, device: torch.device) -> None:
+        count = len(lengths_s)
         self._vocabulary = vocabulary
         self.active = list(range(count))
         self._said: list[list[int]] = [[] for _ in range(count)]
@@ -169,6 +177,9 @@ class _Rows:
         self._before_was = torch.ones(count, dtype=torch.bool, device=device)
         self._earliest = torch.zeros(count, dtype=torch.long, device=device)
         """Index of the first timestamp that does not run backwards."""
+        ends_s = [max(length_s - REST_S, 0.0) for length_s in lengths_s]
+        self._near_end = torch.tensor([round(end_s / TIMESTAMP_S) for end_s in ends_s], device=device)
+        """Index of the first timestamp behind which nothing worth hearing is left."""
 
     def note_no_speech(self, logits: torch.Tensor, prompts: torch.Tensor) -> None:
         """logits: (b, n, vocabulary) over the prompts; the reference reads the probability at the start token."""
@@ -192,6 +203,9 @@ class _Rows:
         closed = self._was_timestamp & ~self._before_was
         stamps.masked_fill_(~late_enough | opened[:, None], -torch.inf)
         logits[:, : vocabulary.eot].masked_fill_(closed[:, None], -torch.inf)
+        # a segment was opened and much is left to hear: ending now would drop it
+        unheard = opened & (self._earliest <= self._near_end)
+        logits[:, vocabulary.eot].masked_fill_(unheard, -torch.inf)
         # a timestamp is due when together they are more probable than any one word
         due = stamps.logsumexp(-1) > logits[:, :first].max(-1).values
         logits[:, :first].masked_fill_(due[:, None], -torch.inf)
@@ -222,7 +236,7 @@ class _Rows:
         self._before_was, self._was_timestamp = self._was_timestamp[keep], is_timestamp[keep]
         if self._step == 1:
             self._before_was = torch.ones_like(self._was_timestamp)
-        self._earliest = earliest[keep]
+        self._earliest, self._near_end = earliest[keep], self._near_end[keep]
 
     def hypotheses(self) -> list[Hypothesis]:
         return [

@@ -65,8 +65,9 @@ class Whisper:
         prompts = [self._prompt(requests[0], language) for language in languages]
         seeds = [int.from_bytes(hashlib.sha256(clip.tobytes()).digest()[:8], "big") >> 1 for clip in clips]
         replies = []
-        for row, attempt in enumerate(self._attempts(encoded, prompts, seeds)):
-            request, length_s = requests[row], len(clips[row]) / RATE
+        lengths_s = [len(clip) / RATE for clip in clips]
+        for row, attempt in enumerate(self._attempts(encoded, prompts, seeds, lengths_s)):
+            request, length_s = requests[row], lengths_s[row]
             segments = self._segments(attempt.hypothesis, length_s)
             if request.word_timestamps:
                 segments = self._with_words(segments, attempt, encoded[row], prompts[row], length_s, languages[row])
@@ -100,7 +101,9 @@ class Whisper:
             prompt += [vocabulary.languages[language], vocabulary.tasks[request.task]]
         return prompt
 
-    def _attempts(self, encoded: torch.Tensor, prompts: list[list[int]], seeds: list[int]) -> list[_Attempt]:
+    def _attempts(
+        self, encoded: torch.Tensor, prompts: list[list[int]], seeds: list[int], lengths_s: list[float]
+    ) -> list[_Attempt]:
         """The first believable hypothesis of each row, else the most probable one."""
         best: dict[int, _Attempt] = {}
         waiting = list(range(len(encoded)))
@@ -109,6 +112,7 @@ class Whisper:
             hypotheses = self._decoder.decode(
                 encoded[waiting],
                 torch.tensor([prompts[row] for row in waiting], device=encoded.device),
+                lengths_s=[lengths_s[row] for row in waiting],
                 budget=budget,
                 temperature=temperature,
                 seeds=[seeds[row] for row in waiting] if temperature else (),
