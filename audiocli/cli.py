@@ -35,6 +35,8 @@ app = typer.Typer(
 )
 cache = typer.Typer(help="Look at the model's stored replies, or remove them.")
 app.add_typer(cache, name="cache")
+prompts = typer.Typer(help="Look at what models that follow prompts are asked, or check a prompt of your own.")
+app.add_typer(prompts, name="prompts")
 
 INTERRUPTED = 130
 """What shells give a command ended by Ctrl-C; a run interrupted resumes where it was."""
@@ -223,6 +225,25 @@ def _cache_clear(
         for warning in store.warnings:
             _warn(warning)
         print(f"{removed} replies removed")
+
+
+@prompts.command("list")
+def _prompts_list() -> None:
+    """Print the prompts there are, one a line."""
+    from audiocli.prompts import load, names
+
+    for name in names():
+        print(f"{name}: {load(name).description}")
+
+
+@prompts.command("show")
+def _prompts_show(name: Annotated[str, typer.Argument(metavar="NAME|FILE", help="A prompt's name or file.")]) -> None:
+    """Print a prompt's texts, after checking it: unknown keys and variables are errors."""
+    from audiocli.prompts import load
+
+    prompt = load(name)
+    print(f"# {prompt.name}: {prompt.description} (task: {prompt.task})\n")
+    print(f"system: {prompt.system}\n\nuser: {prompt.user}")
 
 
 def _warn(message: str) -> None:

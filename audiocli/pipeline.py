@@ -14,9 +14,10 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from audiocli import __version__, audio, merge, sources, windows
+from audiocli import __version__, audio, merge, prompts, sources, windows
 from audiocli.engines import Blueprint, Engine
 from audiocli.errors import AudiocliError, EngineError, JobError, UsageError
+from audiocli.languages import LANGUAGES
 from audiocli.merge import Heard, Hearing
 from audiocli.records import RATE, Document, Job, Provenance, Reply, Request, Speech, Task, Waveform, Window, seconds
 from audiocli.road import Road, quietest
@@ -24,6 +25,8 @@ from audiocli.store import Store, key
 
 LOOK_AHEAD = 2
 """Batches of windows that are decoded before they are asked."""
+UNKNOWN = "the language spoken"
+"""What a prompt says where no language was given."""
 SHORTEST_SPLIT_S = 2.0
 """A window that overran its token budget is halved down to this length."""
 
@@ -174,6 +177,7 @@ class _Run:
         self._blueprint, self._store, self._options, self._watch = blueprint, store, options, watch
         self._intake = _Intake(jobs, blueprint.limits.window_s, options, LOOK_AHEAD * blueprint.batch_size)
         self._engine: Engine | None = None
+        self._prompt = prompts.load(options.task) if blueprint.limits.follows_prompts else None
         self._waiting: list[_Asked] = []
         self._held = 0
         self._done: list[_Case] = []
@@ -228,14 +232,24 @@ class _Run:
 
     def _asked(self, case: _Case, channel: int | None, window: Window, clip: Waveform) -> _Asked:
         options = self._options
+        language = options.language or case.language
+        system, prompt = self._wording(language)
         request = Request(
             clips=(clip,),
+            prompt=prompt,
+            system=system,
             task=options.task,
-            language=options.language or case.language,
+            language=language,
             initial_prompt=options.initial_prompt,
             word_timestamps=options.word_timestamps,
         )
         return _Asked(case, channel, window, clip, request, key(self._blueprint.identity, request))
+
+    def _wording(self, language: str | None) -> tuple[str, str]:
+        """System and user text for models that follow prompts; the others go by the task."""
+        if self._prompt is None:
+            return "", ""
+        return self._prompt.rendered({"language": LANGUAGES.get(language or "", UNKNOWN)})
 
     def _language_unknown(self, case: _Case) -> bool:
         """A model of many languages finds out which it is from the first window; the others are told."""

@@ -69,8 +69,8 @@ class Lines(Quiet):
 
         if self._outcomes:
             console = Console(stderr=True, highlight=False)
-            if len(self._outcomes) > 1 or any(_errors(outcome) for outcome in self._outcomes):
-                console.print(_table(self._outcomes))
+            if shown := _worth_showing(self._outcomes):
+                console.print(_table(shown))
             console.print(self._summary(), soft_wrap=True)
 
     def _summary(self) -> str:
@@ -195,6 +195,13 @@ def _errors(outcome: Outcome) -> list[str]:
     return [f"{outcome.job.source}: {_clock(gap.start_s)}–{_clock(gap.end_s)} not heard: {gap.reason}" for gap in gaps]
 
 
+def _worth_showing(outcomes: Sequence[Outcome]) -> Sequence[Outcome]:
+    """All of a few inputs, what went wrong of many, nothing of a single one that went well."""
+    if 1 < len(outcomes) <= MOST_ROWS:
+        return outcomes
+    return [outcome for outcome in outcomes if _errors(outcome)]
+
+
 def _table(outcomes: Sequence[Outcome]) -> Any:
     from rich import box
     from rich.table import Table
@@ -203,11 +210,10 @@ def _table(outcomes: Sequence[Outcome]) -> Any:
     table = Table(box=box.SIMPLE_HEAD)
     for name, side in (("input", "left"), ("length", "right"), ("words", "right"), ("heard", "right"), ("", "left")):
         table.add_column(name, justify=side, overflow="fold")  # type: ignore[arg-type]
-    shown = [outcome for outcome in outcomes if _errors(outcome)] if len(outcomes) > MOST_ROWS else outcomes
-    for outcome in shown[:MOST_ROWS]:
+    for outcome in outcomes[:MOST_ROWS]:
         table.add_row(*(Text(cell) for cell in _row(outcome)))
-    if len(shown) > MOST_ROWS:
-        table.add_row(f"… and {len(shown) - MOST_ROWS} more")
+    if len(outcomes) > MOST_ROWS:
+        table.add_row(f"… and {len(outcomes) - MOST_ROWS} more")
     return table
 
 
