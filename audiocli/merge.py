@@ -220,7 +220,7 @@ def _plain(word: Word) -> str:
 def _ascending(segments: Sequence[Segment]) -> list[Segment]:
     """Draw times together where one reaches into the next: they never run backwards, the order of telling stays."""
     starts = list(accumulate((segment.start_s for segment in segments), max))
-    limits = [*starts[1:], float("inf")]
+    limits = [*starts, float("inf")][1:]
     return [
         _within(segment, start_s, max(min(segment.end_s, limit_s), start_s))
         for segment, start_s, limit_s in zip(segments, starts, limits, strict=True)

@@ -13,7 +13,7 @@ from importlib.metadata import entry_points
 from typing import Protocol
 
 from audiocli.errors import ModelError, UsageError
-from audiocli.records import Reply, Request, Task
+from audiocli.records import RATE, Reply, Request, Task
 
 ENTRY_POINTS = "audiocli.engines"
 """Entry-point group by which other packages add engines: a name, and a function from EngineOptions to Blueprint."""
@@ -77,11 +77,14 @@ class Engine(Protocol):
     def generate(self, requests: Sequence[Request]) -> Sequence[Reply | Exception]:
         """One answer per request, in their order; a request that could not be answered gets its EngineError.
 
-        Raises ValueError for a clip beyond `limits.window_s`, and ModelError when no request can succeed any more.
+        Raises ValueError for a request beyond `limits` (see `check`), and ModelError when no request can succeed any
+        more, as after `close`.
         """
         ...
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Let the model go. Closing twice is allowed."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +140,29 @@ def names() -> tuple[str, ...]:
     return (*ENGINES, *sorted(point.name for point in entry_points(group=ENTRY_POINTS) if point.name not in ENGINES))
 
 
+def check(requests: Sequence[Request], limits: Limits) -> None:
+    """What every engine refuses before it answers, so that nothing is cut off or ignored without a word.
+
+    Raises ValueError for a clip that is empty or longer than the engine hears, for too many clips or none, and for a
+    task, a language or word timestamps that the engine does not have.
+    """
+    for request in requests:
+        fewest, most = 0 if limits.text_only else 1, limits.clips_per_request
+        if not fewest <= len(request.clips) <= most:
+            raise ValueError(f"{len(request.clips)} clips in one request; this model takes {fewest} to {most}")
+        for clip in request.clips:
+            if not len(clip):
+                raise ValueError("a clip without samples")
+            if len(clip) > limits.window_s * RATE:
+                raise ValueError(f"a clip of {len(clip)} samples is longer than the {limits.window_s} s the model hears")
+        if request.task not in limits.tasks:
+            raise ValueError(f"this model cannot {request.task}")
+        if request.language and limits.languages and request.language not in limits.languages:
+            raise ValueError(f"this model does not know language {request.language!r}")
+        if request.word_timestamps and not limits.word_timestamps:
+            raise ValueError("this model gives no word timestamps")
+
+
 def _target(name: str) -> Callable[[EngineOptions], object]:
     if name in ENGINES:
         spec = ENGINES[name]
@@ -148,5 +174,8 @@ def _target(name: str) -> Callable[[EngineOptions], object]:
             raise ModelError(f"engine {name!r} cannot be imported ({exc}){hint}") from exc
     for point in entry_points(group=ENTRY_POINTS):
         if point.name == name:
-            return point.load()  # type: ignore[no-any-return]
+            try:
+                return point.load()  # type: ignore[no-any-return]
+            except (ImportError, AttributeError) as exc:
+                raise ModelError(f"engine {name!r} ({point.value}) cannot be imported: {exc}") from exc
     raise UsageError(f"no engine {name!r}; choose from {', '.join(names())}")

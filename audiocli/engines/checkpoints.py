@@ -10,7 +10,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,9 +30,14 @@ ALIASES: dict[str, str] = {
 }
 """Short names, openai-whisper's own among them, and the hub repositories they stand for."""
 
-_HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
-_FILES = ["*.json", "*.txt", "*.jinja", "*.safetensors"]
-"""Never *.bin or *.pt: pickles run code."""
+_HUB_ID = re.compile(r"\w[\w.-]*/\w[\w.-]*")
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+_WEIGHTS = ["model.safetensors", "model-?????-of-?????.safetensors"]
+"""What is loaded, and no second copy in another precision (model.fp32-00001-of-00002.safetensors)."""
+_FILES = ["*.json", "*.txt", "*.jinja", *_WEIGHTS]
+"""Never *.bin or *.pt: pickles run code. Never *.py."""
+_INDEX = "model.safetensors.index.json"
+"""Which file holds which weight, where there are several."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +70,8 @@ def find(model: str, *, model_dir: str | None = None, offline: bool = False) -> 
     """
     if model in ("auto", EMBEDDED, f"whisper-{EMBEDDED}"):
         return _folder(EMBEDDED, EMBEDDED_FOLDER)
-    if model not in ALIASES and Path(model).expanduser().is_dir():
-        folder = Path(model).expanduser()
+    folder = _existing_folder(model)
+    if folder and model not in ALIASES:
         return _folder(folder.resolve().name, folder)
     repository = ALIASES.get(model, model)
     if not _HUB_ID.fullmatch(repository):
@@ -97,18 +102,33 @@ def fingerprint(folder: Path) -> str:
     return digest.hexdigest()
 
 
+def _existing_folder(model: str) -> Path | None:
+    """The folder a user means, if it is one. A name that no path can have is none."""
+    try:
+        folder = Path(model).expanduser()
+        return folder if model and folder.is_dir() else None
+    except (OSError, RuntimeError, ValueError):
+        return None
+
+
 def _folder(name: str, folder: Path) -> Checkpoint:
     if not (folder / "config.json").is_file():
         raise ModelError(f"{folder}: no config.json in it, so this is not a model folder")
-    weights = list(folder.glob("*.safetensors"))
-    if not weights:
+    if not any(folder.glob("*.safetensors")):
         raise ModelError(f"{folder}: no *.safetensors in it; other weight formats can run code and are not loaded")
-    return Checkpoint(name, folder, f"sha256:{fingerprint(folder)[:16]}")
+    try:
+        checkpoint = Checkpoint(name, folder, f"sha256:{fingerprint(folder)[:16]}")
+    except OSError as exc:
+        raise ModelError(f"{exc.filename or folder}: cannot be read: {exc.strerror or exc}") from exc
+    for file in set(dict(checkpoint.read_json(_INDEX).get("weight_map") or {}).values()):
+        if Path(file).suffix != ".safetensors":
+            raise ModelError(f"{folder / _INDEX}: names {file}; other weight formats can run code and are not loaded")
+    return checkpoint
 
 
 def _from_hub(name: str, repository: str, model_dir: str | None, offline: bool) -> Checkpoint:
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+    from huggingface_hub.errors import LocalEntryNotFoundError, RepositoryNotFoundError
 
     try:
         folder = Path(
@@ -119,8 +139,12 @@ def _from_hub(name: str, repository: str, model_dir: str | None, offline: bool) 
         raise ModelError(
             f"model {name!r} ({repository}) {why}; download it where there is a network, or give a folder"
         ) from exc
-    except (HfHubHTTPError, OSError, ValueError) as exc:
-        reason = str(exc).strip().splitlines()[0] if str(exc).strip() else type(exc).__name__
+    except RepositoryNotFoundError as exc:
+        raise ModelError(
+            f"model {name!r} ({repository}) is not on the hub, or is open to some only: then log in with 'hf auth login'"
+        ) from exc
+    except Exception as exc:  # the hub's errors have no common root, and those of its HTTP library come through
+        reason = str(exc).strip().partition("\n")[0] or type(exc).__name__
         raise ModelError(f"model {name!r} ({repository}) cannot be downloaded: {reason}") from exc
-    checked = _folder(name, folder)
-    return Checkpoint(name, folder, folder.name if len(folder.name) == 40 else checked.revision)
+    checkpoint = _folder(name, folder)
+    return replace(checkpoint, revision=folder.name) if _COMMIT.fullmatch(folder.name) else checkpoint

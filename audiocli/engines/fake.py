@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 
 from audiocli import __version__
-from audiocli.engines import Blueprint, EngineOptions, Limits
-from audiocli.errors import EngineError
+from audiocli.engines import Blueprint, EngineOptions, Limits, check
+from audiocli.errors import EngineError, ModelError
 from audiocli.records import RATE, Reply, Request, Segment, Waveform, Word
 
 LOWEST_HZ, STEP_HZ = 300.0, 20.0
@@ -47,16 +47,18 @@ class Fake:
         self.limits = limits
         self.asked = 0
         self._refuses = refuses
+        self._closed = False
 
     def generate(self, requests: Sequence[Request]) -> Sequence[Reply | Exception]:
-        for request in requests:
-            if any(not 0 < len(clip) <= self.limits.window_s * RATE for clip in request.clips):
-                raise ValueError(f"a clip is empty or longer than {self.limits.window_s} s")
+        if self._closed:
+            raise ModelError("the engine was closed")
+        check(requests, self.limits)
         self.asked += len(requests)
         return [self._answer(request) for request in requests]
 
     def close(self) -> None:
-        """Nothing is held."""
+        """Nothing is held, but nothing is answered any more."""
+        self._closed = True
 
     def _answer(self, request: Request) -> Reply | Exception:
         refusal = self._refuses(request)

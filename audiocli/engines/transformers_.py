@@ -9,18 +9,21 @@ from __future__ import annotations
 
 import logging
 import platform
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 
-from audiocli.engines import Blueprint, EngineOptions, Limits, checkpoints, families
+from audiocli.engines import Blueprint, EngineOptions, Limits, check, checkpoints, families
 from audiocli.errors import EngineError, ModelError, UsageError
-from audiocli.records import RATE, Reply, Request
+from audiocli.records import Reply, Request
 
 DTYPES = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16"}
-DEVICES = ("cpu", "cuda", "mps")
-CODE = "4"
+DEVICES = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
+SHORTAGES = ("out of memory", "can't allocate memory", "not enough memory")
+"""Words of the RuntimeErrors by which torch reports want of memory where it has no class for it (CPU, MPS)."""
+CODE = "5"
 """Raised when the same weights would answer differently than the last release did, so that stored replies expire."""
 
 log = logging.getLogger(__name__)
@@ -34,9 +37,9 @@ def blueprint(options: EngineOptions) -> Blueprint:
     checkpoint = checkpoints.find(options.model, model_dir=options.model_dir, offline=options.offline)
     config = checkpoint.read_json("config.json")
     spec, family = families.of(config, checkpoint.name)
+    limits = families.limits(family, checkpoint, config)
     device = _device(options.device)
     dtype = _dtype(options.dtype, device, spec.gpu_dtype)
-    limits = family.limits(config, checkpoint.read_json("generation_config.json"))
     identity = "|".join(
         [
             "transformers",
@@ -76,8 +79,9 @@ class TransformersEngine:
         self._batch_size = batch_size
 
     def generate(self, requests: Sequence[Request]) -> Sequence[Reply | Exception]:
-        for request in requests:
-            _check(request, self.limits)
+        if self._model is None:
+            raise ModelError("the engine was closed")
+        check(requests, self.limits)
         replies: dict[int, Reply | Exception] = {}
         for kind in _kinds(requests):
             for index, reply in self._batches(requests, kind):
@@ -92,45 +96,36 @@ class TransformersEngine:
         waiting = sorted(indices, key=lambda index: -sum(len(clip) for clip in requests[index].clips))
         while waiting:
             batch, waiting = waiting[: self._batch_size], waiting[self._batch_size :]
-            try:
-                replies: Sequence[Reply | Exception] = self._answer([requests[index] for index in batch])
-            except _OutOfMemoryError as exc:
-                if len(batch) > 1:
-                    self._batch_size = len(batch) // 2
-                    log.warning("out of memory with %d windows at once; going on with %d", len(batch), self._batch_size)
-                    waiting = batch + waiting
-                    continue
-                replies = [EngineError(f"out of memory even with one window at a time ({exc})")]
-            yield from zip(batch, replies, strict=True)
+            answer = self._answer([requests[index] for index in batch])
+            if not isinstance(answer, MemoryError):
+                yield from zip(batch, answer, strict=True)
+            elif len(batch) > 1:
+                self._batch_size = len(batch) // 2
+                log.warning("out of memory with %d windows at once; going on with %d", len(batch), self._batch_size)
+                waiting = batch + waiting
+            else:
+                yield batch[0], EngineError(f"out of memory even with one window at a time ({answer})")
 
-    def _answer(self, batch: list[Request]) -> list[Reply]:
+    def _answer(self, batch: list[Request]) -> list[Reply] | MemoryError:
+        """The model's replies, or what it said for want of memory."""
         import torch
 
-        if self._model is None:
-            raise ModelError("the engine was closed")
+        assert self._model is not None
         try:
             return self._model.answer(batch)
-        except torch.OutOfMemoryError as exc:
-            if torch.cuda.is_available():
-                torch.cuda.empty_cache()
-            raise _OutOfMemoryError(str(exc).splitlines()[0]) from exc
+        except (RuntimeError, MemoryError) as exc:
+            if not _is_shortage(exc):
+                raise
+            shortage = MemoryError(str(exc).partition("\n")[0])
+        # only here, as the exception held the frames, and with them the tensors of the attempt
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        return shortage
 
 
-class _OutOfMemoryError(Exception):
-    """The batch did not fit."""
-
-
-def _check(request: Request, limits: Limits) -> None:
-    """Audio beyond the limit is an error here, as feature extractors cut it off without a word."""
-    for clip in request.clips:
-        if len(clip) > limits.window_s * RATE:
-            raise ValueError(
-                f"a clip of {len(clip) / RATE:.2f} s is longer than the {limits.window_s} s the model hears"
-            )
-        if not len(clip):
-            raise ValueError("a clip without samples")
-    if not 1 <= len(request.clips) <= limits.clips_per_request:
-        raise ValueError(f"{len(request.clips)} clips in one request; this model takes 1 to {limits.clips_per_request}")
+def _is_shortage(exc: RuntimeError | MemoryError) -> bool:
+    """torch.OutOfMemoryError is a RuntimeError that says so, too."""
+    return isinstance(exc, MemoryError) or any(words in str(exc) for words in SHORTAGES)
 
 
 def _kinds(requests: Sequence[Request]) -> list[list[int]]:
@@ -144,9 +139,8 @@ def _kinds(requests: Sequence[Request]) -> list[list[int]]:
 
 def _device(asked: str) -> str:
     """The torch device to run on. "auto": the first of CUDA, MPS, CPU that is here."""
-    kind = asked.split(":")[0]
-    if asked != "auto" and kind not in DEVICES:
-        raise UsageError(f"no device {asked!r}; choose from auto, {', '.join(DEVICES)}, or cuda:1 and the like")
+    if not DEVICES.fullmatch(asked):
+        raise UsageError(f"no device {asked!r}; choose from auto, cpu, mps, cuda, or cuda:1 and the like")
     if asked == "cpu" or (asked == "auto" and not _accelerator_possible()):
         return "cpu"
     import torch
@@ -154,9 +148,10 @@ def _device(asked: str) -> str:
     here: dict[str, Callable[[], bool]] = {"cuda": torch.cuda.is_available, "mps": torch.backends.mps.is_available}
     if asked == "auto":
         return next((name for name, available in here.items() if available()), "cpu")
+    kind, _, number = asked.partition(":")
     if not here[kind]():
         raise ModelError(f"device {asked!r} is not available to torch {torch.__version__}; try --device cpu")
-    if kind == "cuda" and ":" in asked and int(asked.split(":")[1]) >= torch.cuda.device_count():
+    if number and int(number) >= torch.cuda.device_count():
         raise ModelError(f"device {asked!r} is not here: torch sees {torch.cuda.device_count()} CUDA devices")
     return asked
 

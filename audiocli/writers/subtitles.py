@@ -28,9 +28,8 @@ LONG = 0.3
 LONELY = 1.5
 """For a cue without text; falls to 0 at a third of a line."""
 PAUSE = 1.5
-"""For each second of pause inside a cue, which shows words long before they are said."""
-NOTICED_PAUSE_MS = 800
-"""A shorter pause may lie inside a cue for nothing."""
+"""For each second of pause inside a cue, which shows words long before they are said. A cut saves only the pause it is
+made at and costs a cue, so about a second is needed before one is made."""
 BREATH_MS = 300
 """A pause at which a cut is as good as at a comma."""
 
@@ -61,7 +60,7 @@ class Cue:
     end_ms: int
     """Later than `start_ms`."""
     speaker: str
-    """"" where it is not known."""
+    """Empty where it is not known."""
     lines: tuple[str, ...]
 
 
@@ -122,7 +121,7 @@ def cues(
 
 
 def written_speaker(speaker: str, width: int) -> str:
-    """ "Ann: ", shortened with an ellipsis where it would take more than half of `width` columns."""
+    """The name, a colon and a blank, shortened with an ellipsis where they would take over half of `width` columns."""
     room = width // 2 - 2
     if not speaker or columns(speaker) <= room:
         return f"{speaker}: " if speaker else ""
@@ -165,7 +164,7 @@ def _cut_segment(segment: Segment, shape: Shape, label: Callable[[str, int], str
 def _cue_cuts(atoms: Sequence[_Atom], room: _Room, shape: Shape) -> list[tuple[int, int]]:
     """Runs of atoms that make a cue each: they fit its lines and leave as little as possible to wish for."""
     gaps = (after.start_ms - before.end_ms for before, after in pairwise(atoms))
-    pauses = [0, *accumulate(gap if gap >= NOTICED_PAUSE_MS else 0 for gap in gaps)]
+    pauses = [0, *accumulate(gaps)]
     awkward = _awkwardness(atoms)
 
     def cost(start: int, stop: int) -> float:

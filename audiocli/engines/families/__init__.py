@@ -31,7 +31,7 @@ class Family(Protocol):
 
     @staticmethod
     def limits(config: Settings, generation: Settings) -> Limits:
-        """From config.json and generation_config.json."""
+        """From config.json and generation_config.json. Whatever is wrong with them may be raised as it comes."""
         ...
 
     @staticmethod
@@ -51,6 +51,14 @@ class FamilySpec:
 FAMILIES: dict[str, FamilySpec] = {
     "whisper": FamilySpec("audiocli.engines.families.whisper", gpu_dtype="float16", batch_cpu=8, batch_gpu=32),
 }
+
+
+def limits(family: Family, checkpoint: Checkpoint, config: Settings) -> Limits:
+    """What a checkpoint can do. Raises ModelError where its JSON files are not what the family reads."""
+    try:
+        return family.limits(config, checkpoint.read_json("generation_config.json"))
+    except (AttributeError, LookupError, TypeError, ValueError) as exc:
+        raise ModelError(f"model {checkpoint.name!r}: its configuration cannot be used: {exc}") from exc
 
 
 def of(config: Settings, name: str) -> tuple[FamilySpec, Family]:

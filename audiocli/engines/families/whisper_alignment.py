@@ -10,7 +10,7 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from math import exp
 from typing import Any
 
@@ -26,8 +26,10 @@ MEDIAN_WIDTH = 7
 """Positions over which attention is smoothed; the reference's number."""
 LONG_WORD = 2.0
 """A word next to the end of a sentence and longer than this many medians has swallowed the pause there."""
-OPENING, CLOSING = "\"'“¿([{-«„", "\"'.。,，!！?？:：”)]}、»…"
-"""Punctuation that belongs to the word after it, and to the word before it."""
+OPENING = "\"'¿¡-–—"
+"""Marks that, like opening brackets, belong to the word after them where a blank parts them from the one before."""
+SPOKEN = "%‰&@#*/\\§"
+"""Signs of Unicode's punctuation that are read aloud."""
 SENTENCE_ENDS = ".。!！?？…"
 UNSPACED = frozenset({"zh", "ja", "th", "lo", "my", "yue"})
 """Languages written without blanks: each character counts as a word."""
@@ -35,36 +37,48 @@ UNSPACED = frozenset({"zh", "ja", "th", "lo", "my", "yue"})
 Attention = npt.NDArray[np.float32]
 
 
+@dataclass(frozen=True, slots=True)
+class Said:
+    """The tokens of one segment, without timestamps, and the log probability of each."""
+
+    tokens: Sequence[int]
+    logprobs: Sequence[float]
+
+
 def words(
     model: Any,
     encoded: torch.Tensor,
     prompt: Sequence[int],
-    tokens: Sequence[int],
-    logprobs: Sequence[float],
+    said: Sequence[Said],
     *,
     heads: Sequence[Sequence[int]],
     length_s: float,
     language: str | None,
     to_text: Callable[[Sequence[int]], str],
-) -> list[Word]:
-    """The words of one clip, in order, their times monotone and inside the clip.
+) -> list[tuple[Word, ...]]:
+    """The words of each segment of one clip, in order, their times monotone and inside the clip.
 
-    encoded: (positions, d); prompt: the tokens before the text, <|notimestamps|> among them; tokens: text only, no
-    timestamps; logprobs: one a token; heads: (layer, head) pairs; to_text: decodes tokens, blanks kept.
+    encoded: (positions, d); prompt: the tokens before the text, <|notimestamps|> the last; heads: (layer, head) pairs;
+    to_text: decodes tokens, blanks kept. The texts of a segment's words, put end to end, are its text.
     """
+    tokens = [token for part in said for token in part.tokens]
     if not tokens:
-        return []
+        return [() for _ in said]
     positions = max(min(round(length_s / POSITION_S), encoded.shape[0]), 1)
     attention = _attention(model, encoded[None], [*prompt, *tokens], heads)[..., :positions]
-    rows = _sharpen(attention)[len(prompt) - 1 :]
-    starts = _first_positions(rows) * POSITION_S
+    starts_s = _first_positions(_sharpen(attention)[len(prompt) - 1 :]) * POSITION_S
     found, at = [], 0
-    for text, count in _split(tokens, to_text, unspaced=language in UNSPACED):
-        start_s, end_s = float(starts[at]), float(starts[at + count])
-        confidence = exp(sum(logprobs[at : at + count]) / count)
-        found.append(Word(round(start_s, 3), round(max(end_s, start_s), 3), text, round(confidence, 3)))
-        at += count
-    return _without_pauses(_with_punctuation(found))
+    for part in said:
+        found.append([_word(spelled, part, starts_s[at:]) for spelled in _split(part.tokens, to_text, language)])
+        at += len(part.tokens)
+    return _without_pauses(found)
+
+
+def _word(spelled: _Spelled, said: Said, starts_s: npt.NDArray[np.float64]) -> Word:
+    """starts_s: when each token of the segment begins, and the one after it."""
+    start_s, end_s = float(starts_s[spelled.start]), float(starts_s[spelled.stop])
+    logprobs = said.logprobs[spelled.start : spelled.stop]
+    return Word(round(start_s, 3), round(end_s, 3), spelled.text, round(exp(sum(logprobs) / len(logprobs)), 3))
 
 
 @torch.inference_mode()
@@ -139,54 +153,88 @@ def _first_positions(gain: Attention) -> npt.NDArray[np.int64]:
     return first
 
 
-def _split(tokens: Sequence[int], to_text: Callable[[Sequence[int]], str], *, unspaced: bool) -> list[tuple[str, int]]:
-    """Words as (text, number of tokens). A character of several tokens stays whole."""
-    characters: list[tuple[str, int]] = []
-    start = 0
+@dataclass(frozen=True, slots=True)
+class _Spelled:
+    """A word as written, and which tokens of its segment are spoken: punctuation around it takes no time."""
+
+    text: str
+    start: int
+    stop: int
+
+    @property
+    def silent(self) -> bool:
+        return all(sign.isspace() or _is_mark(sign) for sign in self.text)
+
+    def __add__(self, other: _Spelled) -> _Spelled:
+        """Both as one word; the tokens of one that is silent do not count unless the other is silent, too."""
+        start = other.start if self.silent and not other.silent else self.start
+        stop = self.stop if other.silent and not self.silent else other.stop
+        return _Spelled(self.text + other.text, start, stop)
+
+
+def _split(tokens: Sequence[int], to_text: Callable[[Sequence[int]], str], language: str | None) -> list[_Spelled]:
+    """Words are what stands between blanks; in unspaced languages each token, or the few of one character."""
+    runs: list[_Spelled] = []
+    for piece in _pieces(tokens, to_text):
+        if runs and language not in UNSPACED and not piece.text[0].isspace():
+            runs[-1] += piece
+        else:
+            runs.append(piece)
+    return _attached(runs)
+
+
+def _attached(runs: Sequence[_Spelled]) -> list[_Spelled]:
+    """Marks that stand alone go with the word before them, or with the one after where they open something."""
+    found: list[_Spelled] = []
+    waiting: list[_Spelled] = []
+    for run in runs:
+        if waiting:
+            run = waiting.pop() + run
+        if run.silent and (not found or _opens(run.text)):
+            waiting.append(run)
+        elif run.silent:
+            found[-1] += run
+        else:
+            found.append(run)
+    if found and waiting:
+        found[-1] += waiting.pop()
+    return found + waiting
+
+
+def _pieces(tokens: Sequence[int], to_text: Callable[[Sequence[int]], str]) -> Iterator[_Spelled]:
+    """The shortest runs of tokens that are text: a character can need several. All of the text, once."""
+    whole, told, start = to_text(tokens), 0, 0
     for stop in range(1, len(tokens) + 1):
-        text = to_text(tokens[start:stop])
-        if "\ufffd" not in text or stop == len(tokens):
-            characters.append((text, stop - start))
-            start = stop
-    found: list[tuple[str, int]] = []
-    for text, count in characters:
-        alone = text.strip() and all(unicodedata.category(sign).startswith("P") for sign in text.strip())
-        if not found or unspaced or text.startswith(" ") or alone:
-            found.append((text, count))
-        else:
-            found[-1] = (found[-1][0] + text, found[-1][1] + count)
-    return found
+        so_far = to_text(tokens[:stop])
+        if len(so_far) > told and whole.startswith(so_far):
+            yield _Spelled(whole[told : len(so_far)], start, stop)
+            told, start = len(so_far), stop
 
 
-def _with_punctuation(found: Sequence[Word]) -> list[Word]:
-    """Join opening marks to the word after them and closing ones to the word before, as they are written."""
-    joined: list[Word] = []
-    for word in found:
-        sign = word.text.strip()
-        before = joined[-1] if joined else None
-        if before and sign and all(mark in CLOSING for mark in sign) and not word.text.startswith(" "):
-            joined[-1] = replace(before, text=before.text + word.text)
-        elif before and before.text.strip() and all(mark in OPENING for mark in before.text.strip()):
-            joined[-1] = replace(word, text=before.text + word.text.lstrip(" "))
-        elif before and sign and not word.text.startswith(" ") and before.text.endswith(("-", "'", "’")):
-            joined[-1] = replace(before, text=before.text + word.text, end_s=word.end_s)
-        else:
-            joined.append(word)
-    return joined
+def _opens(text: str) -> bool:
+    apart = text[0].isspace()
+    return all(unicodedata.category(sign) in ("Ps", "Pi") or (apart and sign in OPENING) for sign in text.strip())
 
 
-def _without_pauses(found: list[Word]) -> list[Word]:
+def _is_mark(sign: str) -> bool:
+    return unicodedata.category(sign).startswith("P") and sign not in SPOKEN
+
+
+def _without_pauses(found: Sequence[Sequence[Word]]) -> list[tuple[Word, ...]]:
     """Give pauses back that alignment added to the words around the end of a sentence."""
-    lengths = [word.end_s - word.start_s for word in found if word.end_s > word.start_s]
-    if not lengths:
-        return found
-    most_s = LONG_WORD * min(float(np.median(lengths)), 0.7)
-    fixed: list[Word] = []
-    for word in found:
-        if word.end_s - word.start_s > most_s:
-            if word.text.rstrip()[-1:] in SENTENCE_ENDS:
+    lengths = [word.end_s - word.start_s for words in found for word in words if word.end_s > word.start_s]
+    most_s = LONG_WORD * min(float(np.median(lengths)), 0.7) if lengths else 0.0
+    fixed: list[tuple[Word, ...]] = []
+    opens = True
+    for words in found:
+        kept = []
+        for word in words:
+            closes = word.text.rstrip()[-1:] in SENTENCE_ENDS
+            if word.end_s - word.start_s > most_s and closes:
                 word = replace(word, end_s=round(word.start_s + most_s, 3))
-            elif not fixed or fixed[-1].text.rstrip()[-1:] in SENTENCE_ENDS:
+            elif word.end_s - word.start_s > most_s and opens:
                 word = replace(word, start_s=round(word.end_s - most_s, 3))
-        fixed.append(word)
+            kept.append(word)
+            opens = closes
+        fixed.append(tuple(kept))
     return fixed

@@ -37,8 +37,6 @@ class Vocabulary:
     no_timestamps: int
     suppressed: torch.Tensor
     """int64 (n,): never said: symbols that stand for no speech, and special tokens."""
-    suppressed_first: torch.Tensor
-    """int64 (n,): not said first: a lone blank, and the end."""
     latest_first: int | None
     """The first timestamp is at most this many steps of 20 ms."""
     languages: Mapping[str, int]
@@ -74,17 +72,13 @@ class Hypothesis:
 def vocabulary(generation: Any, device: torch.device | str) -> Vocabulary:
     """From a checkpoint's generation configuration (transformers.GenerationConfig)."""
 
-    def ids(name: str) -> torch.Tensor:
-        return torch.tensor(list(getattr(generation, name, None) or ()), dtype=torch.long, device=device)
-
     eos = generation.eos_token_id
     return Vocabulary(
         eot=eos[0] if isinstance(eos, list) else eos,
         sot=generation.decoder_start_token_id,
         previous=getattr(generation, "prev_sot_token_id", None) or generation.no_timestamps_token_id - 2,
         no_timestamps=generation.no_timestamps_token_id,
-        suppressed=ids("suppress_tokens"),
-        suppressed_first=ids("begin_suppress_tokens"),
+        suppressed=torch.tensor(list(getattr(generation, "suppress_tokens", None) or ()), dtype=torch.long, device=device),
         latest_first=getattr(generation, "max_initial_timestamp_index", None),
         languages={token.strip("<|>"): id_ for token, id_ in (getattr(generation, "lang_to_id", None) or {}).items()},
         tasks=dict(getattr(generation, "task_to_id", None) or {}),
@@ -192,7 +186,6 @@ class _Rows:
         logits[:, vocabulary.suppressed] = -torch.inf
         logits[:, vocabulary.no_timestamps] = -torch.inf
         if self._step == 0:
-            logits[:, vocabulary.suppressed_first] = -torch.inf
             logits[:, :first] = -torch.inf
             if vocabulary.latest_first is not None:
                 logits[:, first + vocabulary.latest_first + 1 :] = -torch.inf

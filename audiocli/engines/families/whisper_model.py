@@ -8,10 +8,12 @@ Third parties: torch, transformers.
 from __future__ import annotations
 
 import hashlib
+import logging
 import zlib
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from math import exp
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from math import ceil, exp
 from typing import Any
 
 import torch
@@ -25,6 +27,8 @@ from audiocli.engines.families.whisper_decoding import TIMESTAMP_S, Hypothesis
 from audiocli.errors import ModelError
 from audiocli.records import RATE, Reply, Request, Segment, Word
 
+log = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True, slots=True)
 class _Attempt:
@@ -36,21 +40,28 @@ class _Attempt:
     compression_ratio: float
 
 
+@dataclass(frozen=True, slots=True)
+class _Stretch:
+    """What was said between two timestamps, in seconds of the clip."""
+
+    start_s: float
+    end_s: float
+    text: str
+    tokens: tuple[int, ...]
+    logprobs: tuple[float, ...]
+
+
 class Whisper:
     """See `audiocli.engines.families.Model`."""
 
     def __init__(self, checkpoint: Checkpoint, device: str, dtype: str, fallback: Fallback) -> None:
-        transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-        folder = str(checkpoint.folder)
         try:
-            model: Any = transformers.WhisperForConditionalGeneration.from_pretrained(
-                folder, dtype=getattr(torch, dtype), use_safetensors=True, local_files_only=True
-            )
-            self._tokenizer: Any = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)
-            self._features: Any = transformers.WhisperFeatureExtractor.from_pretrained(folder, local_files_only=True)
-        except (OSError, ValueError, RuntimeError) as exc:
-            raise ModelError(f"model {checkpoint.name!r} cannot be loaded: {str(exc).splitlines()[0]}") from exc
-        self._model = model.to(device).eval()
+            with _quiet():
+                model, self._tokenizer, self._features = _load(str(checkpoint.folder), getattr(torch, dtype))
+            self._model = model.to(device).eval()
+        except Exception as exc:  # a broken file shows as whatever its reader stumbles over, many of them not OSErrors
+            reason = str(exc).strip().partition("\n")[0] or type(exc).__name__
+            raise ModelError(f"model {checkpoint.name!r} cannot be loaded: {reason}") from exc
         self._vocabulary = whisper_decoding.vocabulary(model.generation_config, device)
         self._decoder = whisper_decoding.Decoder(self._model, self._vocabulary)
         self._heads: Sequence[Sequence[int]] = getattr(model.generation_config, "alignment_heads", None) or ()
@@ -64,14 +75,15 @@ class Whisper:
         languages = self._languages(requests[0], encoded)
         prompts = [self._prompt(requests[0], language) for language in languages]
         seeds = [int.from_bytes(hashlib.sha256(clip.tobytes()).digest()[:8], "big") >> 1 for clip in clips]
-        replies = []
         lengths_s = [len(clip) / RATE for clip in clips]
-        for row, attempt in enumerate(self._attempts(encoded, prompts, seeds, lengths_s)):
-            request, length_s = requests[row], lengths_s[row]
-            segments = self._segments(attempt.hypothesis, length_s)
-            if request.word_timestamps:
-                segments = self._with_words(segments, attempt, encoded[row], prompts[row], length_s, languages[row])
-            replies.append(self._reply(attempt, segments, languages[row]))
+        attempts = self._attempts(encoded, prompts, seeds, lengths_s)
+        replies = []
+        for row, attempt in enumerate(attempts):
+            stretches = [] if self._is_silence(attempt) else self._stretches(attempt.hypothesis, lengths_s[row])
+            words: Sequence[Sequence[Word]] = [()] * len(stretches)
+            if requests[0].word_timestamps:
+                words = self._words(stretches, encoded[row], prompts[row], lengths_s[row], languages[row])
+            replies.append(self._reply(attempt, tuple(map(_segment, stretches, words)), languages[row]))
         return replies
 
     def _encode(self, clips: Sequence[Any]) -> torch.Tensor:
@@ -94,7 +106,8 @@ class Whisper:
         """What stands before the answer: context to lean on, the start token, language and task where there are any."""
         vocabulary, prompt = self._vocabulary, []
         if request.initial_prompt and request.initial_prompt.strip():
-            words = self._tokenizer.encode(" " + request.initial_prompt.strip(), add_special_tokens=False)
+            tokens = self._tokenizer.encode(" " + request.initial_prompt.strip(), add_special_tokens=False)
+            words = [token for token in tokens if token < vocabulary.eot]  # the user's text gives no commands
             prompt = [vocabulary.previous, *words[-(self._context // 2 - 1) :]]
         prompt.append(vocabulary.sot)
         if vocabulary.languages:
@@ -121,7 +134,7 @@ class Whisper:
             for row, hypothesis in zip(waiting, hypotheses, strict=True):
                 attempt = self._read(hypothesis, temperature)
                 doubt = self._doubt(attempt)
-                if row not in best or not doubt or _merit(attempt) > _merit(best[row]):
+                if row not in best or not doubt or self._merit(attempt) > self._merit(best[row]):
                     best[row] = attempt
                 if doubt and not self._is_silence(attempt):
                     again.append(row)
@@ -152,12 +165,17 @@ class Whisper:
         sure = limits.logprob is not None and hypothesis.avg_logprob > limits.logprob
         return hypothesis.no_speech_prob > limits.no_speech and not sure
 
-    def _reply(self, attempt: _Attempt, segments: list[Segment], language: str) -> Reply:
+    def _merit(self, attempt: _Attempt) -> tuple[bool, float]:
+        """Among doubtful attempts: one that does not loop, then the most probable."""
+        most = self._fallback.compression_ratio
+        return most is None or attempt.compression_ratio <= most, attempt.hypothesis.avg_logprob
+
+    def _reply(self, attempt: _Attempt, segments: tuple[Segment, ...], language: str) -> Reply:
         silent = self._is_silence(attempt)
         hypothesis = attempt.hypothesis
         return Reply(
             text="" if silent else attempt.text.strip(),
-            segments=() if silent else tuple(segments),
+            segments=segments,
             tokens=len(hypothesis.tokens),
             stop="end" if silent else hypothesis.stop,
             language=language,
@@ -168,71 +186,83 @@ class Whisper:
             unreliable=None if silent else self._doubt(attempt),
         )
 
-    def _segments(self, hypothesis: Hypothesis, length_s: float) -> list[Segment]:
-        """Text between timestamps; what a missing one leaves open reaches to the end of the clip."""
-        first, segments = self._vocabulary.first_timestamp, []
-        start_s, said, logprobs = 0.0, [], []
-        for token, logprob in zip(hypothesis.tokens, hypothesis.logprobs, strict=True):
+    def _stretches(self, hypothesis: Hypothesis, length_s: float) -> list[_Stretch]:
+        """Text between timestamps, none of it blank; what a missing one leaves open reaches to the end of the clip."""
+        first, found = self._vocabulary.first_timestamp, []
+        start_s, tokens, logprobs = 0.0, list[int](), list[float]()
+        end = first + ceil(length_s / TIMESTAMP_S)
+        for token, logprob in [*zip(hypothesis.tokens, hypothesis.logprobs, strict=True), (end, 0.0)]:
             if token < first:
-                said.append(token)
+                tokens.append(token)
                 logprobs.append(logprob)
                 continue
             stamp_s = min((token - first) * TIMESTAMP_S, length_s)
-            segments += self._segment(start_s, stamp_s, said, logprobs)
-            start_s, said, logprobs = stamp_s, [], []
-        return segments + self._segment(start_s, length_s, said, logprobs)
+            text = self._text(tokens).strip()
+            if text:
+                found.append(_Stretch(start_s, max(stamp_s, start_s), text, tuple(tokens), tuple(logprobs)))
+            start_s, tokens, logprobs = stamp_s, [], []
+        return found
 
-    def _segment(self, start_s: float, end_s: float, said: list[int], logprobs: list[float]) -> list[Segment]:
-        text = self._text(said).strip()
-        if not text:
-            return []
-        confidence = round(exp(sum(logprobs) / len(logprobs)), 3)
-        return [Segment(round(start_s, 3), round(max(end_s, start_s), 3), text, confidence=confidence)]
-
-    def _with_words(
-        self,
-        segments: list[Segment],
-        attempt: _Attempt,
-        encoded: torch.Tensor,
-        prompt: list[int],
-        length_s: float,
-        language: str,
-    ) -> list[Segment]:
-        """The same segments with their words; their times are then those of their first and last word."""
-        pairs = zip(attempt.hypothesis.tokens, attempt.hypothesis.logprobs, strict=True)
-        spoken = [(token, logprob) for token, logprob in pairs if token < self._vocabulary.eot]
-        aligned = whisper_alignment.words(
+    def _words(
+        self, stretches: Sequence[_Stretch], encoded: torch.Tensor, prompt: list[int], length_s: float, language: str
+    ) -> list[tuple[Word, ...]]:
+        """The words of each stretch. They are aligned without context, which takes attention from the audio."""
+        bare = prompt[prompt.index(self._vocabulary.sot) :]
+        return whisper_alignment.words(
             self._model,
             encoded,
-            [*prompt, self._vocabulary.no_timestamps],
-            [token for token, _ in spoken],
-            [logprob for _, logprob in spoken],
+            [*bare, self._vocabulary.no_timestamps],
+            [whisper_alignment.Said(stretch.tokens, stretch.logprobs) for stretch in stretches],
             heads=self._heads,
             length_s=length_s,
             language=language,
             to_text=self._text,
         )
-        return _spread(segments, aligned)
 
     def _text(self, tokens: Sequence[int]) -> str:
         text: str = self._tokenizer.decode(list(tokens), clean_up_tokenization_spaces=False)
         return text
 
 
-def _merit(attempt: _Attempt) -> tuple[bool, float]:
-    """Among doubtful attempts: one that does not loop, then the most probable."""
-    return attempt.compression_ratio <= 2.4, attempt.hypothesis.avg_logprob
+def _segment(stretch: _Stretch, words: Sequence[Word]) -> Segment:
+    """With words, its times are those of the first and the last of them."""
+    start_s = words[0].start_s if words else round(stretch.start_s, 3)
+    end_s = words[-1].end_s if words else round(stretch.end_s, 3)
+    confidence = round(exp(sum(stretch.logprobs) / len(stretch.logprobs)), 3)
+    return Segment(start_s, end_s, stretch.text, tuple(words), confidence=confidence)
 
 
-def _spread(segments: list[Segment], words: list[Word]) -> list[Segment]:
-    """Give each segment the words that make up its text, counted by letters, as both came from the same tokens."""
-    found, waiting = [], list(words)
-    for segment in segments:
-        due, taken = len("".join(segment.text.split())), []
-        while waiting and due > 0:
-            due -= len("".join(waiting[0].text.split()))
-            taken.append(waiting.pop(0))
-        if taken:
-            segment = replace(segment, start_s=taken[0].start_s, end_s=taken[-1].end_s, words=tuple(taken))
-        found.append(segment)
-    return found
+def _load(folder: str, dtype: torch.dtype) -> tuple[Any, Any, Any]:
+    """Model, tokenizer and feature extractor, held against each other: transformers makes up what it does not find."""
+    model, found = transformers.WhisperForConditionalGeneration.from_pretrained(
+        folder,
+        dtype=dtype,
+        use_safetensors=True,
+        local_files_only=True,
+        ignore_mismatched_sizes=True,
+        output_loading_info=True,
+    )
+    wrong = sorted({*found["missing_keys"], *(str(key[0]) for key in found["mismatched_keys"])})
+    if wrong:
+        raise ValueError(f"{len(wrong)} weights are missing or do not have the shape of config.json, such as {wrong[0]}")
+    if unused := sorted(found["unexpected_keys"]):
+        log.warning("%s: %d weights are not used, such as %s", folder, len(unused), unused[0])
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    if tokenizer.convert_tokens_to_ids("<|notimestamps|>") != model.generation_config.no_timestamps_token_id:
+        raise ValueError("its tokenizer is missing, or of another model")
+    features = transformers.WhisperFeatureExtractor.from_pretrained(folder, local_files_only=True)
+    if features.feature_size != model.config.num_mel_bins:
+        raise ValueError(f"{features.feature_size} mel bins are extracted, and {model.config.num_mel_bins} are heard")
+    return model, tokenizer, features
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep transformers' bars and reports off the terminal: what matters in them is said in one line."""
+    verbosity = transformers_logging.get_verbosity()
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    try:
+        yield
+    finally:
+        transformers_logging.set_verbosity(verbosity)
