@@ -75,7 +75,7 @@ def assemble(
         segments += [replace(segment, speaker=speaker) for segment in _transcript(hearing)]
     segments.sort(key=lambda segment: segment.start_s)
     return Document(
-        source=job.source,
+        source=job.shown,
         stem=job.stem,
         duration_s=seconds(total),
         language=_language(hearings),

@@ -14,9 +14,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from audiocli import __version__, audio, merge, prompts, sources, windows
+from audiocli import __version__, audio, merge, prompts, sources, vad, windows
 from audiocli.engines import Blueprint, Engine
-from audiocli.errors import AudiocliError, EngineError, JobError, UsageError
+from audiocli.errors import AudiocliError, EngineError, UsageError
 from audiocli.languages import LANGUAGES
 from audiocli.merge import Heard, Hearing
 from audiocli.records import RATE, Document, Job, Provenance, Reply, Request, Speech, Task, Waveform, Window, seconds
@@ -83,6 +83,7 @@ def run(
     succeed. Closing the iterator stops the decoding thread and lets the engine go.
     """
     _refuse(blueprint, options)
+    vad.check(options.vad)
     yield from _Run(jobs, blueprint, store, options, watch).outcomes()
 
 
@@ -399,13 +400,11 @@ class _Intake:
         """Hear one job. Returns why it failed: whatever one input does, the others go on."""
         try:
             self._hear(case)
-        except JobError as exc:
-            return f"{case.job.source}: {exc}"
         except AudiocliError as exc:
-            return f"{case.job.source}: {exc}"
+            return f"{case.job.shown}: {exc}"
         except Exception as exc:
             log.debug("unexpected error", exc_info=True)
-            return f"{case.job.source}: unexpected {type(exc).__name__}: {' '.join(str(exc).split())}"
+            return f"{case.job.shown}: unexpected {type(exc).__name__}: {' '.join(str(exc).split())}"
         return None
 
     def _hear(self, case: _Case) -> None:

@@ -62,7 +62,7 @@ class Lines(Quiet):
     def finished(self, outcome: Outcome) -> None:
         super().finished(outcome)
         for warning in outcome.document.warnings if outcome.document else ():
-            self.warn(f"{outcome.job.source}: {warning}")
+            self.warn(f"{outcome.job.shown}: {warning}")
 
     def close(self) -> None:
         from rich.console import Console
@@ -152,7 +152,7 @@ class Events(Quiet):
         super().progress(progress)
         self._event(
             "progress",
-            source=progress.job.source,
+            source=progress.job.shown,
             position_s=progress.position_s,
             duration_s=progress.duration_s,
             cached=progress.cached,
@@ -165,7 +165,7 @@ class Events(Quiet):
         warnings = list(outcome.document.warnings) if outcome.document else []
         self._event(
             "failed" if errors else "done",
-            source=outcome.job.source,
+            source=outcome.job.shown,
             duration_s=duration_s,
             errors=errors,
             warnings=warnings,
@@ -192,7 +192,7 @@ def _errors(outcome: Outcome) -> list[str]:
     if outcome.error is not None:
         return [outcome.error]
     gaps = outcome.document.gaps if outcome.document else ()
-    return [f"{outcome.job.source}: {_clock(gap.start_s)}–{_clock(gap.end_s)} not heard: {gap.reason}" for gap in gaps]
+    return [f"{outcome.job.shown}: {_clock(gap.start_s)}–{_clock(gap.end_s)} not heard: {gap.reason}" for gap in gaps]
 
 
 def _worth_showing(outcomes: Sequence[Outcome]) -> Sequence[Outcome]:
@@ -218,7 +218,7 @@ def _table(outcomes: Sequence[Outcome]) -> Any:
 
 
 def _row(outcome: Outcome) -> tuple[str, str, str, str, str]:
-    name, document = Path(outcome.job.source).name or outcome.job.source, outcome.document
+    name, document = Path(outcome.job.shown).name or outcome.job.shown, outcome.document
     if document is None:
         return name, "", "", "", "failed"
     words = str(len(document.text.split()))

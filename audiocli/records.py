@@ -52,6 +52,15 @@ class Job:
     channel: int | None = None
     """The one channel to hear, from 0; None mixes all of them."""
 
+    @property
+    def shown(self) -> str:
+        """The source as results and messages name it: of a URL neither credentials nor query, which may hold keys."""
+        if "://" not in self.source:
+            return self.source
+        scheme, _, rest = self.source.partition("://")
+        host, slash, path = rest.split("?")[0].split("#")[0].partition("/")
+        return f"{scheme}://{host.rpartition('@')[2]}{slash}{path}"
+
 
 @dataclass(frozen=True, slots=True)
 class AudioInfo:

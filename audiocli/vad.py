@@ -14,6 +14,8 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -140,6 +142,14 @@ class Off:
 DETECTORS: dict[str, Callable[[], Detector]] = {"webrtc": Webrtc, "silero": Silero, "off": Off}
 
 
+def check(name: str) -> None:
+    """Raises UsageError for a detector that is unknown or not installed: once, before any file is opened."""
+    if name not in DETECTORS:
+        raise UsageError(f"no voice activity detector {name!r}; choose from {', '.join(DETECTORS)}")
+    if name == "silero":
+        _silero_file()
+
+
 def levels(frames: Waveform) -> Levels:
     """Root mean square of each frame. frames: float32 (n, frame). Returns float32 (n,), dB of full scale."""
     power = np.einsum("nf,nf->n", frames, frames) / frames.shape[1]
@@ -154,8 +164,7 @@ class Tracker:
     """
 
     def __init__(self, name: str = "webrtc", rules: Rules | None = None) -> None:
-        if name not in DETECTORS:
-            raise UsageError(f"no voice activity detector {name!r}; choose from {', '.join(DETECTORS)}")
+        check(name)
         self._detector = DETECTORS[name]()
         self.frame = self._detector.frame
         self.total = 0
@@ -330,17 +339,17 @@ class _LoudSpans:
             self._run_start = None
 
 
-def _silero_session() -> Any:
+def _silero_file() -> Path:
     """Silero's ONNX file, found without importing its package, which would load torch."""
-    from importlib.util import find_spec
-    from pathlib import Path
-
     package, runtime = find_spec("silero_vad"), find_spec("onnxruntime")
     if not package or not runtime or not package.submodule_search_locations:
         raise UsageError("--vad silero needs an extra: pip install 'audiocli[silero]'")
-    import onnxruntime
+    return Path(package.submodule_search_locations[0]) / "data" / "silero_vad.onnx"
+
+
+def _silero_session() -> Any:
+    import onnxruntime  # an extra
 
     options = onnxruntime.SessionOptions()
     options.inter_op_num_threads = options.intra_op_num_threads = 1
-    path = Path(package.submodule_search_locations[0]) / "data" / "silero_vad.onnx"
-    return onnxruntime.InferenceSession(str(path), sess_options=options, providers=["CPUExecutionProvider"])
+    return onnxruntime.InferenceSession(str(_silero_file()), sess_options=options, providers=["CPUExecutionProvider"])

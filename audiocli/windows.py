@@ -31,7 +31,7 @@ class CutRules:
     """A quiet stretch so long is a pause, and words are whole on both sides."""
     longest_s: float = 1.5
     """Longer pauses are no better to cut at than this."""
-    pause_weight: float = 0.6
+    pause_weight: float = 0.3
     """What part of a full window a longest pause is worth: packing tight against cutting between sentences."""
     quiet_db: float = 25.0
     """So far below the loud tenth of its neighbourhood a frame counts as quiet, voiced or not."""

@@ -154,7 +154,7 @@ def check(requests: Sequence[Request], limits: Limits) -> None:
             if not len(clip):
                 raise ValueError("a clip without samples")
             if len(clip) > limits.window_s * RATE:
-                raise ValueError(f"a clip of {len(clip)} samples is longer than the {limits.window_s} s the model hears")
+                raise ValueError(f"a clip of {len(clip)} samples is longer than the {limits.window_s} s it hears")
         if request.task not in limits.tasks:
             raise ValueError(f"this model cannot {request.task}")
         if request.language and limits.languages and request.language not in limits.languages:

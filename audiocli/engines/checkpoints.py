@@ -141,7 +141,7 @@ def _from_hub(name: str, repository: str, model_dir: str | None, offline: bool) 
         ) from exc
     except RepositoryNotFoundError as exc:
         raise ModelError(
-            f"model {name!r} ({repository}) is not on the hub, or is open to some only: then log in with 'hf auth login'"
+            f"model {name!r} ({repository}) is not on the hub, or not for all: then log in with 'hf auth login'"
         ) from exc
     except Exception as exc:  # the hub's errors have no common root, and those of its HTTP library come through
         reason = str(exc).strip().partition("\n")[0] or type(exc).__name__

@@ -23,7 +23,9 @@ def limits(config: Settings, generation: Settings) -> Limits:
     Raises ValueError where the ids of the special tokens are missing: without them nothing can be decoded.
     """
     if "no_timestamps_token_id" not in generation:
-        raise ValueError("generation_config.json does not give Whisper's tokens; copy it from the model it was tuned from")
+        raise ValueError(
+            "generation_config.json does not give Whisper's tokens; take that of the model it was tuned from"
+        )
     codes = tuple(sorted(token.strip("<|>") for token in generation.get("lang_to_id") or ()))
     return Limits(
         window_s=float(config.get("max_source_positions", 1500)) / 50,

@@ -74,7 +74,7 @@ def words(
     return _without_pauses(found)
 
 
-def _word(spelled: _Spelled, said: Said, starts_s: npt.NDArray[np.float64]) -> Word:
+def _word(spelled: _Spelled, said: Said, starts_s: npt.NDArray[np.floating[Any]]) -> Word:
     """starts_s: when each token of the segment begins, and the one after it."""
     start_s, end_s = float(starts_s[spelled.start]), float(starts_s[spelled.stop])
     logprobs = said.logprobs[spelled.start : spelled.stop]

@@ -72,13 +72,13 @@ class Hypothesis:
 def vocabulary(generation: Any, device: torch.device | str) -> Vocabulary:
     """From a checkpoint's generation configuration (transformers.GenerationConfig)."""
 
-    eos = generation.eos_token_id
+    eos, suppressed = generation.eos_token_id, getattr(generation, "suppress_tokens", None) or ()
     return Vocabulary(
         eot=eos[0] if isinstance(eos, list) else eos,
         sot=generation.decoder_start_token_id,
         previous=getattr(generation, "prev_sot_token_id", None) or generation.no_timestamps_token_id - 2,
         no_timestamps=generation.no_timestamps_token_id,
-        suppressed=torch.tensor(list(getattr(generation, "suppress_tokens", None) or ()), dtype=torch.long, device=device),
+        suppressed=torch.tensor(suppressed, dtype=torch.long, device=device),
         latest_first=getattr(generation, "max_initial_timestamp_index", None),
         languages={token.strip("<|>"): id_ for token, id_ in (getattr(generation, "lang_to_id", None) or {}).items()},
         tasks=dict(getattr(generation, "task_to_id", None) or {}),

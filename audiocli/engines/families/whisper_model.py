@@ -60,8 +60,7 @@ class Whisper:
                 model, self._tokenizer, self._features = _load(str(checkpoint.folder), getattr(torch, dtype))
             self._model = model.to(device).eval()
         except Exception as exc:  # a broken file shows as whatever its reader stumbles over, many of them not OSErrors
-            reason = str(exc).strip().partition("\n")[0] or type(exc).__name__
-            raise ModelError(f"model {checkpoint.name!r} cannot be loaded: {reason}") from exc
+            raise ModelError(f"model {checkpoint.name!r} cannot be loaded: {_reason(exc)}") from exc
         self._vocabulary = whisper_decoding.vocabulary(model.generation_config, device)
         self._decoder = whisper_decoding.Decoder(self._model, self._vocabulary)
         self._heads: Sequence[Sequence[int]] = getattr(model.generation_config, "alignment_heads", None) or ()
@@ -234,7 +233,7 @@ def _segment(stretch: _Stretch, words: Sequence[Word]) -> Segment:
 
 def _load(folder: str, dtype: torch.dtype) -> tuple[Any, Any, Any]:
     """Model, tokenizer and feature extractor, held against each other: transformers makes up what it does not find."""
-    model, found = transformers.WhisperForConditionalGeneration.from_pretrained(
+    loaded: Any = transformers.WhisperForConditionalGeneration.from_pretrained(
         folder,
         dtype=dtype,
         use_safetensors=True,
@@ -242,9 +241,10 @@ def _load(folder: str, dtype: torch.dtype) -> tuple[Any, Any, Any]:
         ignore_mismatched_sizes=True,
         output_loading_info=True,
     )
+    model, found = loaded
     wrong = sorted({*found["missing_keys"], *(str(key[0]) for key in found["mismatched_keys"])})
     if wrong:
-        raise ValueError(f"{len(wrong)} weights are missing or do not have the shape of config.json, such as {wrong[0]}")
+        raise ValueError(f"{len(wrong)} weights are not there or not of the shape in config.json, such as {wrong[0]}")
     if unused := sorted(found["unexpected_keys"]):
         log.warning("%s: %d weights are not used, such as %s", folder, len(unused), unused[0])
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
@@ -256,11 +256,17 @@ def _load(folder: str, dtype: torch.dtype) -> tuple[Any, Any, Any]:
     return model, tokenizer, features
 
 
+def _reason(exc: Exception) -> str:
+    """One line; with the kind of error where the words alone would not tell."""
+    words = " ".join(str(exc).split())[:200]
+    return words if words and isinstance(exc, (OSError, ValueError)) else f"{type(exc).__name__}: {words}"
+
+
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Keep transformers' bars and reports off the terminal: what matters in them is said in one line."""
     verbosity = transformers_logging.get_verbosity()
-    transformers_logging.set_verbosity_error()
+    transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call]
     transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     try:
         yield
