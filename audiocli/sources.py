@@ -234,9 +234,10 @@ def collisions(jobs: Iterable[Job]) -> None:
         key = unicodedata.normalize("NFC", unicodedata.normalize("NFC", job.stem).casefold())
         other = taken.setdefault(key, job)
         if other is not job:
+            together = os.path.dirname(other.source) == os.path.dirname(job.source)  # noqa: PTH120  may be URLs
+            hint = "rename one" if together else "give the folder that holds both, with --recursive"
             raise UsageError(
-                f"{other.source} and {job.source} would both be written to {other.stem}: rename one, run them apart, "
-                "or give the folder that holds both with --recursive"
+                f"{other.shown} and {job.shown} would both be written to {other.stem}: {hint}, or run them apart"
             )
 
 

@@ -7,7 +7,7 @@ equal input gives equal bytes. With `--check` nothing is written: the folder is 
 against those of CTranslate2. This script knows nothing of audiocli and is not part of it.
 
     python tools/make_embedded_model.py                       # numpy and safetensors
-    python tools/make_embedded_model.py --check speech.wav    # also ctranslate2, librosa, torch and transformers
+    python tools/make_embedded_model.py --check speech.wav    # also ctranslate2, soundfile, soxr, torch and transformers
 """
 
 from __future__ import annotations
@@ -569,11 +569,11 @@ def compare_one(ours: Any, theirs: Any, features: Array) -> Difference:
 
 def load(recording: Path) -> Array:
     """float32 (n,), mono, at 16 kHz, at most 30 s."""
-    import librosa
     import soundfile
+    import soxr
 
     samples, rate = soundfile.read(recording, dtype="float32", always_2d=True)
-    mono: Array = librosa.resample(samples.mean(axis=1), orig_sr=rate, target_sr=16_000)
+    mono: Array = soxr.resample(samples.mean(axis=1), rate, 16_000)
     return mono[: 30 * 16_000]
 
 
