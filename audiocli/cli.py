@@ -6,6 +6,7 @@ stdout carries results only. Library code logs and raises; this is the one place
 
 from __future__ import annotations
 
+import io
 import logging
 import os
 import signal
@@ -19,12 +20,14 @@ import typer
 
 from audiocli import __version__
 from audiocli.errors import AudiocliError, OutputError, UsageError
-from audiocli.options import ClickError, GroupedHelp, Settings, command, reworded, spelled
+from audiocli.options import ENV_PREFIX, ClickError, GroupedHelp, Settings, command, reworded, spelled
+from audiocli.progress import notice
 
 if TYPE_CHECKING:
     from audiocli.engines import EngineOptions
     from audiocli.pipeline import Options, Outcome
     from audiocli.records import Job
+    from audiocli.store import Store
     from audiocli.writers import Shape
 
 app = typer.Typer(
@@ -45,25 +48,27 @@ INTERRUPTED = 130
 def run(arguments: Sequence[str]) -> int:
     """Run one command line. Returns its exit code; prints every error in one line."""
     try:
-        code = app(spelled(arguments), standalone_mode=False, prog_name="audiocli")
+        code = int(app(spelled(arguments), standalone_mode=False, prog_name="audiocli") or 0)
         sys.stdout.flush()
-        return int(code or 0)
     except typer.Exit as exc:
-        return exc.exit_code
+        code = exc.exit_code
     except ClickError as exc:
         return _failed(reworded(exc), 2)
     except AudiocliError as exc:
         return _failed(str(exc), exc.exit_code)
     except (KeyboardInterrupt, typer.Abort):
-        return _failed("interrupted; run the same command again to go on", INTERRUPTED)
+        code = INTERRUPTED
     except BrokenPipeError:
         # whoever read our output has had enough, as with `| head`: no error, and no complaint at exit either
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    if code == INTERRUPTED:  # some releases of typer raise at an interrupt, others return this
+        return _failed("interrupted; run the same command again to go on", INTERRUPTED)
+    return code
 
 
 def _failed(message: str, code: int) -> int:
-    print(f"audiocli: error: {' '.join(message.split())}", file=sys.stderr)
+    print(notice("error", message), file=sys.stderr)
     return code
 
 
@@ -115,7 +120,7 @@ class _Transcription:
         watch = watcher("off" if settings.quiet else settings.progress)
         jobs = self._jobs(watch.warn)
         plan = blueprint(self._engine_options)
-        with _store(settings, watch.warn) as store, watch.running(jobs):
+        with _store(settings) as store, watch.running(jobs):
             results = _Results(jobs, self._formats, self._directory, self._shape, settings.min_coverage)
             for outcome in pipeline.run(jobs, plan, store, self._options, watch.progress):
                 results.take(outcome)
@@ -202,25 +207,30 @@ class _Results:
             sys.stdout.flush()
 
 
+CacheDir = Annotated[
+    str | None, typer.Option(metavar="DIR", help="Where replies are kept.", envvar=f"{ENV_PREFIX}CACHE_DIR")
+]
+
+
 @cache.command("info")
-def _cache_info(
-    cache_dir: Annotated[str | None, typer.Option(metavar="DIR", help="Where replies are kept.")] = None,
-) -> None:
+def _cache_info(cache_dir: CacheDir = None) -> None:
     """Print where replies are kept, how many there are, and how large they are together."""
-    with _store(Settings(cache_dir=cache_dir), _warn) as store:
+    with _store(Settings(cache_dir=cache_dir)) as store:
         found = store.info()
+        for warning in store.warnings:
+            _warn(warning)
         print(f"{found.path}: {found.replies} replies, {found.bytes / 1e6:.1f} MB")
 
 
 @cache.command("clear")
 def _cache_clear(
-    cache_dir: Annotated[str | None, typer.Option(metavar="DIR", help="Where replies are kept.")] = None,
+    cache_dir: CacheDir = None,
     older_than: Annotated[
         str | None, typer.Option(metavar="TIME", help="Only what is older, such as 90m, 12h or 30d.")
     ] = None,
 ) -> None:
     """Remove stored replies."""
-    with _store(Settings(cache_dir=cache_dir), _warn) as store:
+    with _store(Settings(cache_dir=cache_dir)) as store:
         removed = store.clear(_time_s(older_than) if older_than else None)
         for warning in store.warnings:
             _warn(warning)
@@ -247,7 +257,7 @@ def _prompts_show(name: Annotated[str, typer.Argument(metavar="NAME|FILE", help=
 
 
 def _warn(message: str) -> None:
-    print(f"audiocli: warning: {message}", file=sys.stderr)
+    print(notice("warning", message), file=sys.stderr)
 
 
 def _time_s(text: str) -> float:
@@ -259,7 +269,7 @@ def _time_s(text: str) -> float:
 
 
 def _prepare(settings: Settings) -> None:
-    """What must stand before torch is imported, and how this process takes signals and warnings."""
+    """What must stand before torch is imported, and how this process takes signals and warnings, and writes."""
     # threads that spin while they wait cost a busy machine several times the work itself (measured: 4–13 s for 1 s)
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
@@ -271,6 +281,8 @@ def _prepare(settings: Settings) -> None:
     if not settings.verbose:
         warnings.simplefilter("ignore")
     signal.signal(signal.SIGTERM, _interrupt)
+    if isinstance(sys.stdout, io.TextIOWrapper):  # results are UTF-8, as in files: no locale may lack a word's letter
+        sys.stdout.reconfigure(encoding="utf-8")
 
 
 def _interrupt(number: int, frame: object) -> None:
@@ -345,7 +357,7 @@ def _shape(settings: Settings) -> Shape:
     return Shape(max_line_width=settings.max_line_width, max_line_count=settings.max_line_count)
 
 
-def _store(settings: Settings, warn: Callable[[str], None]):  # type: ignore[no-untyped-def]
+def _store(settings: Settings) -> Store:
     """The store of this user, or one that keeps nothing."""
     from platformdirs import user_cache_path
 

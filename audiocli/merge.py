@@ -251,7 +251,7 @@ def _coverage(hearings: Sequence[Hearing], total: int) -> Coverage:
     for hearing in hearings:
         for span, kind in _kinds(hearing):
             rank = KINDS.index(kind)
-            marks += [(min(span.start, total), 1, rank), (min(span.stop, total), -1, rank)]
+            marks += [(span.start, 1, rank), (span.stop, -1, rank)]
     sums, open_, before = dict.fromkeys(KINDS, 0), [0] * len(KINDS), 0
     for position, change, rank in [*sorted(marks), (total, 0, 0)]:
         kind = next((KINDS[at] for at, count in enumerate(open_) if count), "silence")

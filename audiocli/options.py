@@ -25,6 +25,8 @@ CONFIG_NAME = "audiocli.yaml"
 ENV_PREFIX = "AUDIOCLI_"
 NOT_SETTINGS = (f"{ENV_PREFIX}BENCH_", f"{ENV_PREFIX}TEST_")
 """Environment variables of our own benchmarks and tests."""
+NOTHING = (None, "", "~", "null")
+"""How YAML writes that a key has no value: the setting keeps its default."""
 
 # typer brings its own copy of click in newer releases: its errors are reached by way of the one it exports
 ClickError: type[Exception] = typer.BadParameter.__mro__[2]
@@ -192,26 +194,31 @@ def _read_config(context: typer.Context, value: str | None) -> str | None:
     return value
 
 
-def read_config(path: Path) -> dict[str, Any]:
-    """The settings in a file. Raises UsageError for what is not a setting, naming the nearest."""
+def read_config(path: Path) -> dict[str, str]:
+    """The settings in a file, as text. Raises UsageError for what is not a setting, naming the nearest."""
     import yaml
 
     try:
-        found = yaml.safe_load(path.read_text(encoding="utf-8"))
+        # BaseLoader builds nothing but text, to be read as on the command line: else "language: no" were False
+        found = yaml.load(path.read_text(encoding="utf-8"), Loader=yaml.BaseLoader)  # noqa: S506
     except OSError as exc:
         raise UsageError(f"{path}: cannot be read: {exc.strerror or exc}") from exc
     except (yaml.YAMLError, UnicodeDecodeError) as exc:
         raise UsageError(f"{path}: not YAML: {' '.join(str(exc).split())}") from exc
-    if found is None:
+    if found in NOTHING:
         return {}
     if not isinstance(found, dict):
         raise UsageError(f"{path}: expected settings as 'name: value' lines")
-    settings = {}
+    settings: dict[str, str] = {}
     for key, value in found.items():
         name = str(key).replace("-", "_")
         if name not in NAMES:
             raise UsageError(f"{path}: no setting {str(key)!r}{_nearest(name, NAMES)}")
-        settings[name] = ",".join(map(str, value)) if isinstance(value, list) else value
+        if isinstance(value, dict) or (isinstance(value, list) and not all(isinstance(one, str) for one in value)):
+            raise UsageError(f"{path}: {str(key)!r} takes one value, or a list of them")
+        text = ",".join(value) if isinstance(value, list) else value
+        if text not in NOTHING:
+            settings[name] = text
     return settings
 
 

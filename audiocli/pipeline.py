@@ -12,6 +12,7 @@ import queue
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Literal
 
 from audiocli import __version__, audio, merge, prompts, sources, vad, windows
@@ -29,6 +30,8 @@ UNKNOWN = "the language spoken"
 """What a prompt says where no language was given."""
 SHORTEST_SPLIT_S = 2.0
 """A window that overran its token budget is halved down to this length."""
+PATIENCE_S = 1.0
+"""How long the decoding thread may take to end when the run is over before it is left behind."""
 
 log = logging.getLogger(__name__)
 
@@ -79,8 +82,8 @@ def run(
 ) -> Iterator[Outcome]:
     """Hear every job; one Outcome each, in the order they are finished.
 
-    Raises UsageError for what the model cannot do, before anything is opened, and RunError when nothing more can
-    succeed. Closing the iterator stops the decoding thread and lets the engine go.
+    Raises UsageError for what the model or the detector of speech cannot do, before anything is opened, and RunError
+    when nothing more can succeed. Closing the iterator stops the decoding thread and lets the engine go.
     """
     _refuse(blueprint, options)
     vad.check(options.vad)
@@ -122,7 +125,7 @@ class _Case:
     """Windows that wait until the first one tells the language."""
     asking_language: bool = False
     open: int = 0
-    """Windows not answered yet."""
+    """Windows not dealt with yet; one that was split counts until its halves do."""
     listened: bool = False
     """All of it was decoded."""
     heard: dict[int | None, list[Heard]] = field(default_factory=dict)
@@ -216,9 +219,12 @@ class _Run:
             self._settle(case)
 
     def _line_up(self, case: _Case, channel: int | None, window: Window, clip: Waveform) -> None:
-        """Answer a window from the store, or put it where it waits for the engine."""
         case.open += 1
-        asked = self._asked(case, channel, window, clip)
+        self._place(self._asked(case, channel, window, clip))
+
+    def _place(self, asked: _Asked) -> None:
+        """Answer a window from the store, or put it where it waits for the engine or for its language."""
+        case = asked.case
         if self._language_unknown(case):
             if case.asking_language:
                 case.held.append(asked)
@@ -270,30 +276,31 @@ class _Run:
             self._answered(asked, reply, cached=False)
 
     def _answered(self, asked: _Asked, reply: Reply | Exception, *, cached: bool) -> None:
+        """Deal with one window. Only then is it no longer open: what it sets free may be answered at once."""
         case = asked.case
-        case.open -= 1
         if isinstance(reply, Reply):
             self._tell_language(case, reply)
-            if reply.temperature > 0:
-                case.retried += 1
+            case.retried += reply.temperature > 0
             if reply.stop == "length" and len(asked.clip) > 2 * SHORTEST_SPLIT_S * RATE:
                 self._split(asked)
-                return
-            self._note(asked, _whole(reply))
+            else:
+                self._note(asked, Heard(asked.window, _whole(reply)), cached=cached)
         elif isinstance(reply, EngineError):
             self._tell_language(case, None)
-            self._note(asked, None, str(reply))
+            self._note(asked, Heard(asked.window, None, str(reply)), cached=cached)
         else:
             raise reply
-        position_s = seconds(asked.window.stop)
-        self._watch(Progress(case.job, position_s, case.duration_s, seconds(len(asked.clip)), cached))
+        case.open -= 1
         self._settle(case)
 
-    def _note(self, asked: _Asked, reply: Reply | None, failure: str | None = None) -> None:
-        asked.case.heard.setdefault(asked.channel, []).append(Heard(asked.window, reply, failure))
+    def _note(self, asked: _Asked, heard: Heard, *, cached: bool) -> None:
+        case = asked.case
+        case.heard.setdefault(asked.channel, []).append(heard)
+        position_s, heard_s = seconds(asked.window.stop), seconds(len(asked.clip))
+        self._watch(Progress(case.job, position_s, case.duration_s, heard_s, cached))
 
     def _tell_language(self, case: _Case, reply: Reply | None) -> None:
-        """The first window has told the language: let the others go. They ask themselves where it could not."""
+        """The first window has told the language: let the others go. Where it could not, the next one is asked."""
         if not case.asking_language:
             return
         case.asking_language = False
@@ -301,8 +308,7 @@ class _Run:
         released, case.held = case.held, []
         self._held -= len(released)
         for asked in released:
-            case.open -= 1
-            self._line_up(case, asked.channel, asked.window, asked.clip)
+            self._place(self._asked(case, asked.channel, asked.window, asked.clip))
 
     def _split(self, asked: _Asked) -> None:
         """A reply that ran out of its budget is not taken: both halves are asked anew, cut where it is quietest."""
@@ -377,13 +383,12 @@ class _Intake:
         self._thread.start()
 
     def stop(self) -> None:
-        """Let the thread end; what it still wants to hand over is dropped."""
+        """Let the thread end; what it still wants to hand over is dropped.
+
+        It is not waited for when a read keeps it, from a pipe or the network, that may never return.
+        """
         self._stopped.set()
-        while self._thread.is_alive():
-            try:
-                self._queue.get(timeout=0.05)
-            except queue.Empty:
-                self._thread.join(0.05)
+        self._thread.join(PATIENCE_S)
 
     def messages(self) -> Iterator[_Found | _Listened | _Closed]:
         while (message := self._queue.get()) is not None:
@@ -410,19 +415,23 @@ class _Intake:
     def _hear(self, case: _Case) -> None:
         with sources.local(case.job.source, offline=self._options.offline) as path:
             for channel in self._channels(path):
-                road = Road(path, channel=channel, detector=self._options.vad, window_s=self._window_s)
+                road = Road(
+                    path,
+                    channel=channel,
+                    detector=self._options.vad,
+                    window_s=self._window_s,
+                    stopped=self._stopped.is_set,
+                )
                 for window, clip in road:
                     case.duration_s = road.info.duration_s if road.info else None
                     self._put(_Found(case, channel, window, clip))
-                    if self._stopped.is_set():
-                        return
                 self._put(_Listened(case, channel, road.speech, road.warnings))
 
-    def _channels(self, path: object) -> Sequence[int | None]:
+    def _channels(self, path: Path) -> Sequence[int | None]:
         if self._options.channels == "mix":
             return [None]
         if self._options.channels == "split":
-            count = audio.probe(path).channels  # type: ignore[arg-type]
+            count = audio.probe(path).channels
             return list(range(count)) if count > 1 else [None]
         return [self._options.channels]
 

@@ -22,6 +22,13 @@ MOST_ROWS = 40
 """A closing table longer than this shows what went wrong, and counts the rest."""
 
 
+def notice(kind: str, message: str) -> str:
+    """A message for people in one line, whatever a file's name or a library has put into it."""
+    from audiocli.writers.said import line
+
+    return f"audiocli: {kind}: {line(message)}"
+
+
 class Quiet:
     """Says nothing but errors; the other watchers add to it."""
 
@@ -44,7 +51,7 @@ class Quiet:
     def finished(self, outcome: Outcome) -> None:
         self._outcomes.append(outcome)
         for error in _errors(outcome):
-            self._line(f"audiocli: error: {error}")
+            self._line(notice("error", error))
 
     def close(self) -> None:
         """The run is over."""
@@ -57,7 +64,7 @@ class Lines(Quiet):
     """For logs: a line for what went wrong, a table at the end."""
 
     def warn(self, message: str) -> None:
-        self._line(f"audiocli: warning: {message}")
+        self._line(notice("warning", message))
 
     def finished(self, outcome: Outcome) -> None:
         super().finished(outcome)
@@ -177,7 +184,8 @@ class Events(Quiet):
         self._event("end", done=len(self._outcomes) - failed, failed=failed, took_s=took_s)
 
     def _event(self, event: str, **fields: object) -> None:
-        self._line(json.dumps({"event": event, **fields}, ensure_ascii=False))
+        # ASCII, so that a name of any bytes survives any locale, and no line breaks inside one
+        self._line(json.dumps({"event": event, **fields}))
 
 
 def watcher(kind: str) -> Quiet:
@@ -218,7 +226,9 @@ def _table(outcomes: Sequence[Outcome]) -> Any:
 
 
 def _row(outcome: Outcome) -> tuple[str, str, str, str, str]:
-    name, document = Path(outcome.job.shown).name or outcome.job.shown, outcome.document
+    from audiocli.writers.said import line
+
+    name, document = line(Path(outcome.job.shown).name or outcome.job.shown), outcome.document
     if document is None:
         return name, "", "", "", "failed"
     words = str(len(document.text.split()))

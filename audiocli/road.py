@@ -6,7 +6,7 @@ number of its windows decides how much memory it takes. Knows the stages audio, 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,11 +16,23 @@ from audiocli.records import RATE, AudioInfo, Span, Speech, Waveform, Window
 
 
 class Road:
-    """One pass over one recording. Iterate it once; then `speech`, `info` and `warnings` are complete."""
+    """One pass over one recording. Iterate it once; then `speech`, `info` and `warnings` are complete.
 
-    def __init__(self, path: Path, *, channel: int | None, detector: str, window_s: float) -> None:
+    stopped: asked at every block, for silence may go on for hours; once it says so, nothing more comes.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        channel: int | None,
+        detector: str,
+        window_s: float,
+        stopped: Callable[[], bool] = lambda: False,
+    ) -> None:
         self._path, self._channel = path, channel
         self._window_s = window_s
+        self._stopped = stopped
         self._tracker = vad.Tracker(detector)
         self.info: AudioInfo | None = None
         self.warnings: tuple[str, ...] = ()
@@ -41,6 +53,8 @@ class Road:
         with audio.open_audio(self._path, self._channel) as reader:
             self.info = reader.info
             for block in reader:
+                if self._stopped():
+                    return
                 tape.append(block)
                 yield from self._windows(planner, tape, self._tracker.push(block))
                 tape.keep([*planner.held, Span(self._tracker.settled, tape.stop)])

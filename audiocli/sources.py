@@ -257,7 +257,8 @@ def local(
     Raises SourceError, one line without the source's name.
     """
     if source == STDIN:
-        stream = stdin or getattr(sys.stdin, "buffer", None)
+        # unbuffered: were a read still waiting at the end of the process, the buffer's lock would abort Python there
+        stream = stdin or getattr(getattr(sys.stdin, "buffer", None), "raw", None)
         if stream is None:
             raise SourceError("standard input is closed")
         if stream.isatty():

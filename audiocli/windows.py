@@ -89,7 +89,7 @@ class Planner:
         shared = 0
         if at is None:
             at = self._quietest(max(latest - latest // 4, earliest), latest)
-            shared = min(self._share, at - self._overlap - 1)
+            shared = self._share
         window = self._window(at, None)
         keep = at - shared
         self._index, self._voiced, self._level_db = self._index[keep:], self._voiced[keep:], self._level_db[keep:]

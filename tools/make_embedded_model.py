@@ -7,7 +7,7 @@ equal input gives equal bytes. With `--check` nothing is written: the folder is 
 against those of CTranslate2. This script knows nothing of audiocli and is not part of it.
 
     python tools/make_embedded_model.py                       # numpy and safetensors
-    python tools/make_embedded_model.py --check speech.wav    # also ctranslate2, soundfile, soxr, torch and transformers
+    python tools/make_embedded_model.py --check speech.wav    # also ctranslate2, soxr, torch and transformers
 """
 
 from __future__ import annotations
