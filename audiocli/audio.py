@@ -33,6 +33,8 @@ LOUD = 2.0
 """A peak, in full scales, that no codec's overshoot reaches: the samples are damaged, or stored in another scale."""
 CANCELLED = 1e-3
 """Energy of the mix against that of its channels: below −30 dB they are each other's inverse."""
+CANCELLED_S = 1.0
+"""So much of it is worth a warning."""
 SHORTFALL_S, SHORTFALL = 1.0, 0.02
 """Seconds, and part of the promised duration, that may be missing unremarked: encoders pad and round."""
 
@@ -49,7 +51,7 @@ class Reader:
         first = next(stream.pieces)
         channels = first.samples.shape[1]
         if channel is not None and not 0 <= channel < channels:
-            raise DecodeError(f"there is no channel {channel}: {_numbered(channels)}")
+            raise DecodeError(f"there is no channel {channel + 1}: {_numbered(channels)}")
         self.info = AudioInfo(stream.container, stream.codec, _rate(first.rate), channels, stream.duration_s)
         self.samples = 0
         """Samples at `RATE` given so far."""
@@ -110,11 +112,11 @@ class _Mix:
         self._bad = 0
         self._first_bad_s = 0.0
         self._absent_s: float | None = None
-        self._energy = self._mixed_energy = 0.0
+        self._cancelled_s = 0.0
 
     def __call__(self, piece: Piece) -> Piece:
         samples = self._finite(piece)
-        mono = self._mono(samples)
+        mono = self._mono(samples, piece.rate)
         self._seconds += len(samples) / piece.rate
         return Piece(mono, piece.rate)
 
@@ -128,7 +130,8 @@ class _Mix:
         self._bad += int(good.size - good.sum())
         return np.where(good, piece.samples, np.float32(0))
 
-    def _mono(self, samples: Samples) -> Samples:
+    def _mono(self, samples: Samples, rate: int) -> Samples:
+        """Channels of opposite phase, as a wrongly wired microphone gives, would leave silence: one of them is taken."""
         channels = samples.shape[1]
         if self.channel is not None:
             if self.channel < channels:
@@ -138,17 +141,18 @@ class _Mix:
         if channels == 1:
             return np.ascontiguousarray(samples[:, 0])
         mono: Samples = samples.mean(axis=1, dtype=np.float32)
-        self._mixed_energy += float(np.vdot(mono, mono)) * channels
-        self._energy += float(np.vdot(samples, samples))
-        return mono
+        if float(np.vdot(mono, mono)) * channels >= CANCELLED * float(np.vdot(samples, samples)):
+            return mono
+        self._cancelled_s += len(samples) / rate
+        return np.ascontiguousarray(samples[:, 0])
 
     def warnings(self) -> Iterator[str]:
         if self._bad:
             yield f"{self._bad} values that are no finite number became silence, the first at {self._first_bad_s:.1f} s"
         if self._absent_s is not None:
-            yield f"channel {self.channel} ends at {self._absent_s:.1f} s, where the number of channels changes"
-        if self._mixed_energy < CANCELLED * self._energy:
-            yield "the channels cancel each other out when mixed; choose one of them"
+            yield f"channel {(self.channel or 0) + 1} ends at {self._absent_s:.1f} s, where the number of channels changes"
+        if self._cancelled_s >= CANCELLED_S:
+            yield f"the channels cancel each other out for {self._cancelled_s:.1f} s; only the first was heard there"
 
 
 def _rate(rate: int) -> int:
@@ -158,7 +162,8 @@ def _rate(rate: int) -> int:
 
 
 def _numbered(channels: int) -> str:
-    return "only channel 0" if channels == 1 else f"there are {channels}, 0 to {channels - 1}"
+    """For people, who count from 1."""
+    return "only channel 1" if channels == 1 else f"there are {channels}, 1 to {channels}"
 
 
 def _resampled(pieces: Iterator[Piece]) -> Iterator[Waveform]:

@@ -58,7 +58,7 @@ def run(arguments: Sequence[str]) -> int:
         return _failed(str(exc), exc.exit_code)
     except (KeyboardInterrupt, typer.Abort):
         code = INTERRUPTED
-    except BrokenPipeError:
+    except (BrokenPipeError, SystemExit):  # typer makes the latter of the former
         # whoever read our output has had enough, as with `| head`: no error, and no complaint at exit either
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0

@@ -207,8 +207,8 @@ def _ffmpeg(path: Path, head: bytes) -> Iterator[Stream]:
         except (av.FFmpegError, ValueError) as exc:
             raise DecodeError from exc
         stream = _audio_stream(container)
-        others = len(container.streams.audio) - 1
-        warnings = [f"{others + 1} audio streams; only the first was read"] if others else []
+        count, number = len(container.streams.audio), container.streams.audio.index(stream) + 1
+        warnings = [f"{count} audio streams; only number {number} was read"] if count > 1 else []
         duration_s = _duration_s(container, stream)
         name = container.format.name.split(",")[0]
         vouched = _vouched(name, file, head) and (stream.duration or len(container.streams) == 1)
@@ -244,7 +244,7 @@ def _audio_stream(container: Any) -> Any:
         kinds = [stream.type for stream in streams]
         counts = " and ".join(f"{kinds.count(kind)} {kind}" for kind in dict.fromkeys(kinds))
         raise DecodeError(f"no audio stream ({counts or 'no'} stream{'s' * (len(kinds) != 1)} found)")
-    stream = streams.audio[0]
+    stream = streams.best("audio") or streams.audio[0]  # the track its author marked as default, as players choose
     if stream.codec_context is None:
         raise DecodeError("the sound is in a codec that is not known here")
     for other in streams:
