@@ -23,7 +23,7 @@ DTYPES = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16"}
 DEVICES = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
 SHORTAGES = ("out of memory", "can't allocate memory", "not enough memory")
 """Words of the RuntimeErrors by which torch reports want of memory where it has no class for it (CPU, MPS)."""
-CODE = "5"
+CODE = "1"
 """Raised when the same weights would answer differently than the last release did, so that stored replies expire."""
 
 log = logging.getLogger(__name__)

@@ -157,7 +157,9 @@ class Whisper:
         return None
 
     def _is_silence(self, attempt: _Attempt) -> bool:
-        """Guesswork where the model itself holds it more probable that nobody speaks."""
+        """No word at all, or guesswork where the model itself holds it more probable that nobody speaks."""
+        if not any(sign.isalnum() for sign in attempt.text):  # what it hears in noise is often a lone full stop
+            return True
         limits, hypothesis = self._fallback, attempt.hypothesis
         if limits.no_speech is None or hypothesis.no_speech_prob is None:
             return False
