@@ -298,6 +298,8 @@ def _formats(settings: Settings) -> tuple[str, ...]:
     for name in names:
         if name not in FORMATS:
             raise UsageError(f"no output format {name!r}; choose from {', '.join(FORMATS)}, all")
+    if settings.output_dir is None and settings.skip_existing:
+        raise UsageError("--skip-existing is about files; give their folder with -o")
     if settings.output_dir is None and len(names) > 1:
         raise UsageError(f"stdout takes one format, not {len(names)}; give a folder with -o")
     return names

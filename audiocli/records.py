@@ -49,8 +49,6 @@ class Job:
     """The input as the user named it: a path, an http(s) URL, or "-" for standard input."""
     stem: str
     """Where its outputs go below the output folder: "/"-separated, without the suffix; never absolute, never "..". """
-    channel: int | None = None
-    """The one channel to hear, from 0; None mixes all of them."""
 
     @property
     def shown(self) -> str:

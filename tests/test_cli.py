@@ -121,6 +121,12 @@ def test_what_exists_already_is_left_alone_where_that_is_asked_for(audiocli, tal
     assert "w3 w4" in (talk / "out/b.srt").read_text()
 
 
+def test_skipping_what_exists_needs_a_folder_where_it_could(audiocli):
+    run = audiocli("transcribe", "a.wav", "--skip-existing", *FAKE)
+    assert (run.code, run.out) == (2, "")
+    assert run.errors == ["audiocli: error: --skip-existing is about files; give their folder with -o"]
+
+
 def test_two_inputs_for_one_output_are_refused_before_anything_is_written(audiocli, say):
     say(audiocli.folder / "one/a.wav", HELLO, 3.0)
     say(audiocli.folder / "two/a.wav", WORLD, 3.0)

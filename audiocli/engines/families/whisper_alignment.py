@@ -66,7 +66,7 @@ def words(
         return [() for _ in said]
     positions = max(min(round(length_s / POSITION_S), encoded.shape[0]), 1)
     attention = _attention(model, encoded[None], [*prompt, *tokens], heads)[..., :positions]
-    starts_s = _first_positions(_sharpen(attention)[len(prompt) - 1 :]) * POSITION_S
+    starts_s = first_positions(_sharpen(attention)[len(prompt) - 1 :]) * POSITION_S
     found, at = [], 0
     for part in said:
         found.append([_word(spelled, part, starts_s[at:]) for spelled in _split(part.tokens, to_text, language)])
@@ -128,7 +128,7 @@ def _sharpen(scores: Attention) -> Attention:
     return mean
 
 
-def _first_positions(gain: Attention) -> npt.NDArray[np.int64]:
+def first_positions(gain: Attention) -> npt.NDArray[np.int64]:
     """Where the path of greatest gain enters each row. gain: (n, positions). Returns int64 (n,), ascending.
 
     Steps: to the next row, the next position, or both. Computed along anti-diagonals, each in one operation.

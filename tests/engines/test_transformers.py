@@ -1,0 +1,276 @@
+"""The engine in this process: where it runs, what decides its answers, and what it does when memory runs out."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import random_whisper as rw
+import torch
+from conftest import ROOT, options
+
+from audiocli import engines
+from audiocli.engines import Engine, EngineOptions, Fallback, checkpoints
+from audiocli.engines.families import Model, whisper
+from audiocli.engines.transformers_ import TransformersEngine
+from audiocli.errors import EngineError, ModelError, UsageError
+from audiocli.records import RATE, Reply, Request, Waveform
+
+HERE = EngineOptions(device="cpu", offline=True)
+
+
+def identity(**settings: object) -> str:
+    return engines.blueprint(replace(HERE, **settings)).identity  # type: ignore[arg-type]
+
+
+def python(code: str, *arguments: str) -> str:
+    """What a fresh interpreter prints."""
+    done = subprocess.run(
+        [sys.executable, "-c", code, *arguments], cwd=ROOT, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+# ---- memory
+
+
+def torchs_own() -> None:
+    raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB.\nSee the manual.")
+
+
+def the_processors() -> None:
+    torch.empty(2**60, dtype=torch.uint8)
+
+
+def numpys() -> None:
+    np.empty(2**60, dtype=np.uint8)
+
+
+def apples() -> None:
+    raise RuntimeError("MPS backend out of memory (MPS allocated: 9 GB)")
+
+
+class Narrow:
+    """A model that has no memory for more than `fits` clips at once, nor for clips longer than `longest_s`."""
+
+    def __init__(self, model: Model, fits: int, run_out: Callable[[], None], longest_s: float = 30.0) -> None:
+        self.tried: list[int] = []
+        self._model, self._fits, self._run_out, self._longest_s = model, fits, run_out, longest_s
+
+    def answer(self, requests: Sequence[Request]) -> list[Reply]:
+        self.tried.append(len(requests))
+        if len(requests) > self._fits or any(len(one.clips[0]) > self._longest_s * RATE for one in requests):
+            self._run_out()
+        return self._model.answer(requests)
+
+
+@pytest.fixture(scope="module")
+def model(random_folder: Path) -> Model:
+    """The random Whisper without an engine around it."""
+    return whisper.load(checkpoints.find(str(random_folder)), "cpu", "float32", options("random", random_folder))
+
+
+@pytest.fixture(scope="module")
+def roomy(model: Model, random_folder: Path) -> Engine:
+    return TransformersEngine(engines.blueprint(options("random", random_folder)).limits, model, 8)
+
+
+def narrow(roomy: Engine, model: Model, fits: int, *more: object) -> tuple[TransformersEngine, Narrow]:
+    tight = Narrow(model, fits, *more)  # type: ignore[arg-type]
+    return TransformersEngine(roomy.limits, tight, 8), tight
+
+
+@pytest.mark.parametrize("run_out", [torchs_own, the_processors, numpys, apples])
+def test_a_batch_that_does_not_fit_is_halved_until_it_does(
+    run_out: Callable[[], None], roomy: Engine, model: Model, speech: list[Waveform]
+) -> None:
+    engine, tight = narrow(roomy, model, 3, run_out)
+    requests = [Request((clip,)) for clip in speech]
+    texts = [reply.text for reply in engine.generate(requests) if isinstance(reply, Reply)]
+    assert texts == [reply.text for reply in roomy.generate(requests) if isinstance(reply, Reply)]
+    assert tight.tried == [8, 4, 2, 2, 2, 2]
+
+
+def test_what_fits_is_remembered(roomy: Engine, model: Model, speech: list[Waveform]) -> None:
+    engine, tight = narrow(roomy, model, 2, torchs_own)
+    requests = [Request((clip,)) for clip in speech]
+    engine.generate(requests)
+    tight.tried.clear()
+    engine.generate([*requests, *requests, replace(requests[0], language="de")])
+    assert max(tight.tried) == 2
+
+
+def test_a_request_that_does_not_fit_alone_fails_alone(roomy: Engine, model: Model, speech: list[Waveform]) -> None:
+    engine, tight = narrow(roomy, model, 8, torchs_own, 20.0)
+    assert len(speech[0]) == 30 * RATE
+    requests = [Request((speech[index],)) for index in (2, 0, 4)]
+    before, failed, after = engine.generate(requests)
+    assert isinstance(failed, EngineError)
+    assert str(failed) == (
+        "out of memory even with one window at a time (CUDA out of memory. Tried to allocate 20.00 GiB.)"
+    )
+    assert [before, after] == list(roomy.generate([requests[0], requests[2]]))
+    assert tight.tried == [3, 1, 1, 1]
+
+
+def test_other_errors_of_the_model_are_not_taken_for_want_of_memory(roomy: Engine, model: Model) -> None:
+    def stumble() -> None:
+        raise RuntimeError("shape '[2, 3]' is invalid")
+
+    engine, tight = narrow(roomy, model, 0, stumble)
+    with pytest.raises(RuntimeError, match="is invalid"):
+        engine.generate([Request((np.zeros(RATE, np.float32),))] * 4)
+    assert tight.tried == [4]
+
+
+# ---- batches
+
+
+def test_batches_hold_one_kind_and_similar_lengths(roomy: Engine, model: Model, speech: list[Waveform]) -> None:
+    class Watched:
+        def __init__(self) -> None:
+            self.batches: list[list[Request]] = []
+
+        def answer(self, requests: Sequence[Request]) -> list[Reply]:
+            self.batches.append(list(requests))
+            return model.answer(requests)
+
+    watched = Watched()
+    requests = [
+        Request((clip,), language=language, initial_prompt=prompt)
+        for clip in speech[:6]
+        for language, prompt in (("de", None), (None, None), ("de", "a"))
+    ]
+    TransformersEngine(roomy.limits, watched, 4).generate(requests)
+    assert sorted(map(len, watched.batches)) == [2, 2, 2, 4, 4, 4]
+    for batch in watched.batches:
+        assert len({(request.language, request.initial_prompt) for request in batch}) == 1
+    lengths = [len(request.clips[0]) for batch in watched.batches[:2] for request in batch]
+    assert lengths == sorted(lengths, reverse=True), "the longest first, so that want of memory shows at once"
+
+
+# ---- where it runs
+
+
+def test_a_device_that_is_not_here_ends_the_run_and_says_what_is() -> None:
+    if torch.cuda.is_available():
+        pytest.skip("there is a GPU here")
+    with pytest.raises(ModelError, match=r"device 'cuda' is not available to torch .*; try --device cpu") as caught:
+        identity(device="cuda")
+    assert caught.value.exit_code == 3
+    with pytest.raises(ModelError, match="'cuda:1' is not available"):
+        identity(device="cuda:1")
+
+
+@pytest.mark.parametrize("device", ["tpu", "", "cpu:0", "cuda:", "cuda:x", "cuda:-1", "CPU", "mps:1"])
+def test_a_device_that_does_not_exist_is_a_usage_error(device: str) -> None:
+    with pytest.raises(UsageError, match="no device .*choose from auto, cpu, mps, cuda") as caught:
+        identity(device=device)
+    assert caught.value.exit_code == 2
+
+
+def test_half_precision_is_for_gpus() -> None:
+    with pytest.raises(UsageError, match="fp16 is for GPUs; on a CPU choose fp32 or bf16"):
+        identity(dtype="fp16")
+
+
+@pytest.mark.parametrize(
+    ("asked", "dtype"), [("auto", "float32"), ("fp32", "float32"), ("bf16", "bfloat16"), ("bfloat16", "bfloat16")]
+)
+def test_the_precision_is_as_asked(asked: str, dtype: str) -> None:
+    plan = engines.blueprint(replace(HERE, dtype=asked))
+    assert plan.settings == {"device": "cpu", "dtype": dtype}
+
+
+@pytest.mark.parametrize("dtype", ["int8", "", "float64"])
+def test_an_unknown_precision_is_a_usage_error(dtype: str) -> None:
+    with pytest.raises(UsageError, match="choose from auto, fp32, fp16, bf16"):
+        identity(dtype=dtype)
+
+
+def test_weights_are_held_in_the_precision_asked_for(random_folder: Path) -> None:
+    clip = (0.1 * np.random.default_rng(0).standard_normal(RATE)).astype(np.float32)
+    exact, half = (
+        engines.blueprint(replace(options("random", random_folder), dtype=dtype)).load().generate([Request((clip,))])[0]
+        for dtype in ("fp32", "bf16")
+    )
+    assert isinstance(exact, Reply) and isinstance(half, Reply)
+    assert exact.avg_logprob != half.avg_logprob
+
+
+def test_threads_are_as_asked(random_folder: Path) -> None:
+    before = torch.get_num_threads()
+    try:
+        engines.blueprint(replace(options("random", random_folder), threads=1)).load()
+        assert torch.get_num_threads() == 1
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_the_size_of_a_batch_is_as_asked_or_as_the_family_likes_it() -> None:
+    assert engines.blueprint(HERE).batch_size == 8
+    assert engines.blueprint(replace(HERE, batch_size=3)).batch_size == 3
+
+
+# ---- before weights are read
+
+
+def test_a_plan_costs_no_torch(random_folder: Path) -> None:
+    """On a machine without a GPU; with one, torch is asked whether it can use it."""
+    code = """
+import sys
+from audiocli import engines
+plan = engines.blueprint(engines.EngineOptions(model=sys.argv[1], device=sys.argv[2]))
+print(plan.limits.window_s, sorted({"torch", "transformers", "librosa", "huggingface_hub"} & set(sys.modules)))
+"""
+    assert python(code, "tiny.en", "cpu") == "30.0 []"
+    assert python(code, str(random_folder), "cpu") == "30.0 []"
+    if not any(Path(device).exists() for device in ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")):
+        assert sys.platform != "linux" or python(code, "auto", "auto") == "30.0 []"
+
+
+def test_a_plan_names_what_will_run() -> None:
+    plan = engines.blueprint(HERE)
+    assert (plan.engine, plan.model) == ("transformers", "tiny.en")
+    assert plan.revision.startswith("sha256:")
+    assert plan.libraries["torch"] == torch.__version__
+    assert set(plan.libraries) == {"torch", "transformers"}
+
+
+# ---- what decides an answer
+
+
+def test_the_identity_changes_with_all_that_decides_an_answer(random_folder: Path, tmp_path: Path) -> None:
+    other = rw.make(tmp_path / "random", seed=8)
+    identities = [
+        identity(),
+        identity(model=str(random_folder)),
+        identity(model=str(other)),
+        identity(dtype="bf16"),
+        identity(fallback=Fallback(temperatures=(0.0,))),
+        identity(fallback=Fallback(no_speech=None)),
+        identity(fallback=Fallback(logprob=-2.0)),
+        identity(fallback=Fallback(compression_ratio=2.5)),
+    ]
+    assert len(set(identities)) == len(identities)
+
+
+def test_the_identity_does_not_change_with_what_does_not(random_folder: Path, tmp_path: Path) -> None:
+    moved = tmp_path / "elsewhere"
+    moved.symlink_to(random_folder, target_is_directory=True)
+    assert identity(model=str(moved)) == identity(model=str(random_folder))
+    assert identity(batch_size=3, threads=2, offline=False, model="auto") == identity(model="whisper-tiny.en")
+
+
+def test_the_identity_is_the_same_in_every_process() -> None:
+    code = """
+from audiocli import engines
+print(engines.blueprint(engines.EngineOptions(device="cpu", offline=True)).identity)
+"""
+    assert python(code) == identity()
