@@ -131,7 +131,7 @@ class _Mix:
         return np.where(good, piece.samples, np.float32(0))
 
     def _mono(self, samples: Samples, rate: int) -> Samples:
-        """Channels of opposite phase, as a wrongly wired microphone gives, would leave silence: one of them is taken."""
+        """Channels of opposite phase, as wrong wiring gives, would leave silence: one of them is taken."""
         channels = samples.shape[1]
         if self.channel is not None:
             if self.channel < channels:
@@ -150,7 +150,8 @@ class _Mix:
         if self._bad:
             yield f"{self._bad} values that are no finite number became silence, the first at {self._first_bad_s:.1f} s"
         if self._absent_s is not None:
-            yield f"channel {(self.channel or 0) + 1} ends at {self._absent_s:.1f} s, where the number of channels changes"
+            number = (self.channel or 0) + 1
+            yield f"channel {number} ends at {self._absent_s:.1f} s, where the number of channels changes"
         if self._cancelled_s >= CANCELLED_S:
             yield f"the channels cancel each other out for {self._cancelled_s:.1f} s; only the first was heard there"
 

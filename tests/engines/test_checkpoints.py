@@ -75,13 +75,26 @@ def test_short_names_stand_for_hub_repositories(alias: str, repository: str, tmp
 
 
 def test_every_whisper_of_the_reference_program_has_its_name_here() -> None:
-    sizes = "tiny base small medium large-v1 large-v2 large-v3 large-v3-turbo tiny.en base.en small.en medium.en".split()
-    assert {*sizes, "large", "turbo"} <= set(ALIASES)
+    english = {f"{size}.en" for size in ("tiny", "base", "small", "medium")}
+    large = {"large", "large-v1", "large-v2", "large-v3", "large-v3-turbo", "turbo"}
+    assert {"tiny", "base", "small", "medium", *english, *large} <= set(ALIASES)
 
 
 @pytest.mark.parametrize(
     "name",
-    ["smal", "Tiny.en", "", " ", "a/b/c", "./smal", "../a/b", "~nobody-of-this-name/x", "a" * 300, "a\0b", "https://x.y/z"],
+    [
+        "smal",
+        "Tiny.en",
+        "",
+        " ",
+        "a/b/c",
+        "./smal",
+        "../a/b",
+        "~nobody-of-this-name/x",
+        "a" * 300,
+        "a\0b",
+        "https://x.y/z",
+    ],
 )
 def test_a_name_that_is_nothing_is_refused_with_those_that_are_something(name: str) -> None:
     with pytest.raises(ModelError) as caught:
@@ -158,7 +171,7 @@ def test_code_in_a_folder_is_not_run(folder: Path) -> None:
     (folder / "evil.py").write_text(code)
     for name in ("config.json", "tokenizer_config.json", "preprocessor_config.json"):
         kinds = ("AutoConfig", "AutoModel", "AutoModelForSpeechSeq2Seq", "AutoFeatureExtractor", "AutoProcessor")
-        remote: dict[str, Any] = {kind: "evil.Evil" for kind in kinds}
+        remote: dict[str, Any] = dict.fromkeys(kinds, "evil.Evil")
         edit(folder / name, auto_map={**remote, "AutoTokenizer": ["evil.Evil", "evil.Evil"]})
     (reply,) = engines.blueprint(options("random", folder)).load().generate([Request((torch.zeros(RATE).numpy(),))])
     assert isinstance(reply, Reply)
@@ -223,7 +236,9 @@ def test_a_missing_file_is_named(file: str, why: str, folder: Path) -> None:
 def test_weights_that_were_cut_off_are_refused(size: int, folder: Path) -> None:
     whole = (folder / "model.safetensors").read_bytes()
     (folder / "model.safetensors").write_bytes(whole[:size])
-    assert refusal(folder).startswith("model 'mine' cannot be loaded: SafetensorError: Error while deserializing header")
+    assert refusal(folder).startswith(
+        "model 'mine' cannot be loaded: SafetensorError: Error while deserializing header"
+    )
 
 
 def test_weights_that_were_never_fetched_are_refused(folder: Path) -> None:
@@ -473,9 +488,12 @@ def test_a_download_takes_what_is_loaded_and_nothing_that_can_run_code(hub: Hub,
     assert (revision, set(files)) == (COMMIT, wanted)
     fetched = {path.partition(f"{COMMIT}/")[2] for path in hub.asked if "/resolve/" in path}
     assert fetched == wanted
-    assert {path.suffix for path in tmp_path.rglob("*") if path.is_file()} <= {".json", ".txt", ".jinja", ".safetensors"} | {
-        "", ".lock", ".metadata", ".TAG"
-    }
+    assert {path.suffix for path in tmp_path.rglob("*") if path.is_file()} <= {
+        ".json",
+        ".txt",
+        ".jinja",
+        ".safetensors",
+    } | {"", ".lock", ".metadata", ".TAG"}
     # once here, it needs no network
     hub.asked.clear()
     assert ask("someone/model", tmp_path, sockets=False, offline=True).split() == [revision, *files]

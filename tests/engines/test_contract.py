@@ -54,7 +54,7 @@ def subject(request: pytest.FixtureRequest, load: Load, speech: list[Waveform]) 
     lengths_s = [len(clip) / RATE for clip in speech]
     clips = said_in_tones(lengths_s) if request.param == "fake" else speech
     # the embedded model takes a second for a clip, and longer in half precision where the processor does not have it
-    few = {"embedded": [0, 1, 2, 4, 5], "embedded bf16": [1, 2, 4]}.get(request.param, range(len(clips)))
+    few = {"embedded": [0, 1, 2, 4, 5], "embedded bf16": [4, 5, 2]}.get(request.param, range(len(clips)))
     return Subject(request.param, load, [clips[index] for index in few])
 
 
@@ -110,6 +110,8 @@ def test_a_batch_answers_in_order_and_as_its_members_alone(
     subject: Subject, alone: list[Reply], batch_size: int
 ) -> None:
     """One of them is asked twice."""
+    if subject.name == "embedded bf16" and batch_size == 8:
+        pytest.skip("half precision is slow on many processors: one size tells enough")
     order = random.Random(batch_size).sample([2, *range(len(alone))], len(alone) + 1)
     replies = subject.ask([plain(subject)[index] for index in order], batch_size)
     for index, reply in zip(order, replies, strict=True):
@@ -124,7 +126,8 @@ def test_requests_of_several_kinds_in_one_call_are_each_answered_as_asked(subjec
         lambda request: replace(request, word_timestamps=subject.limits.word_timestamps),
         lambda request: replace(request, task=subject.limits.tasks[-1]),
     ]
-    clips = [subject.clips[-index] for index in (1, 2, 1, 2, 1)]
+    kinds = kinds[-2:] if subject.name == "embedded bf16" else kinds
+    clips = [subject.clips[-index] for index in (1, 2, 1, 2, 1)][-len(kinds) :]
     mixed = [kind(Request((clip,))) for kind, clip in zip(kinds, clips, strict=True)]
     together = subject.ask(mixed)
     for request, reply in zip(mixed, together, strict=True):

@@ -42,16 +42,14 @@ def plain(text: str) -> str:
 # ---- when
 
 
-def align_plainly(bare: Bare, clip: Waveform, tokens: Sequence[int]) -> list[tuple[float, float]]:
+def align_plainly(bare: Bare, encoded: Any, tokens: Sequence[int], positions: int) -> list[tuple[float, float]]:
     """When each token starts and ends, in seconds, by the reference's method and the attention weights themselves."""
     told = torch.tensor([[rw.SOT, rw.NO_TIMESTAMPS, *tokens, rw.EOT]])
     with torch.inference_mode():
-        encoded = (bare.encode([clip]),)
-        answer = bare.model(decoder_input_ids=told, encoder_outputs=encoded, output_attentions=True)
+        answer = bare.model(decoder_input_ids=told, encoder_outputs=(encoded,), output_attentions=True)
     heads = [
         answer.cross_attentions[layer][0, head].numpy() for layer, head in bare.model.generation_config.alignment_heads
     ]
-    positions = len(clip) // 320
     rows = np.mean([sharpen_plainly(head[:, :positions]) for head in heads], axis=0)[1:-1]
     starts = [position * 0.02 for position in warp_plainly(rows)]
     return list(pairwise(starts))
@@ -89,7 +87,7 @@ def time_plainly(bare: Bare, clip: Waveform) -> list[tuple[str, float, float]]:
     (answer,) = decoder.decode(encoded, prompt, lengths_s=[len(clip) / RATE], budget=200)
     tokens = [token for token in answer.tokens if token < rw.EOT]
     found: list[tuple[str, float, float]] = []
-    for token, (start_s, end_s) in zip(tokens, align_plainly(bare, clip, tokens), strict=True):
+    for token, (start_s, end_s) in zip(tokens, align_plainly(bare, encoded, tokens, len(clip) // 320), strict=True):
         text = bare.text([token])
         if text.startswith(" ") or not found:
             found.append((text, start_s, end_s))
@@ -99,9 +97,7 @@ def time_plainly(bare: Bare, clip: Waveform) -> list[tuple[str, float, float]]:
     return found
 
 
-def test_words_are_timed_as_by_a_plain_alignment(
-    embedded: Engine, bare_embedded: Bare, speech: list[Waveform]
-) -> None:
+def test_words_are_timed_as_by_a_plain_alignment(embedded: Engine, bare_embedded: Bare, speech: list[Waveform]) -> None:
     near = []
     for clip in (speech[1], speech[3]):
         theirs, ours = time_plainly(bare_embedded, clip), spoken(embedded, clip)
@@ -119,9 +115,7 @@ def check_each_word_is_where_it_is_said(found: Sequence[Word], said: Sequence[tu
     """
     for start_s, end_s, text in said:
         middles = [(word.start_s + word.end_s) / 2 for word in found]
-        inside = [
-            word.text for word, at_s in zip(found, middles, strict=True) if start_s - 0.1 < at_s < end_s + 0.1
-        ]
+        inside = [word.text for word, at_s in zip(found, middles, strict=True) if start_s - 0.1 < at_s < end_s + 0.1]
         assert "".join(inside).strip() == text
     assert sum(len(text.split()) for _, _, text in said) == len(found)
     for word in found:
@@ -162,8 +156,7 @@ def test_words_of_joined_recordings_stay_in_their_own(embedded: Engine, readings
         "The Middle Ages brought calligraphy to perfection, and it was natural therefore",
     ]
     said = [
-        (start_s, start_s + len(part) / RATE, text)
-        for start_s, part, text in zip(starts_s, parts, texts, strict=True)
+        (start_s, start_s + len(part) / RATE, text) for start_s, part, text in zip(starts_s, parts, texts, strict=True)
     ]
     check_each_word_is_where_it_is_said(spoken(embedded, joined), said)
 
