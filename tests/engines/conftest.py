@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 # before torch is imported: its threads would spin while they wait, and starve whatever else the machine runs
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 ROOT = Path(__file__).parents[2]
 SAMPLES = ROOT / "samples"

@@ -103,9 +103,9 @@ def test_words_are_timed_as_by_a_plain_alignment(embedded: Engine, bare_embedded
         theirs, ours = time_plainly(bare_embedded, clip), spoken(embedded, clip)
         assert [word.text for word in ours] == [text for text, _, _ in theirs]
         for word, (_, start_s, end_s) in zip(ours, theirs, strict=True):
-            near.append(abs(word.start_s - start_s) <= 0.05 and abs(word.end_s - end_s) <= 0.05)
+            near.append(abs(word.start_s - start_s) < 0.021 and abs(word.end_s - end_s) < 0.021)
     assert len(near) > 50
-    assert np.mean(near) >= 0.95
+    assert np.mean(near) >= 0.97, "one position of the encoder is 20 ms"
 
 
 def check_each_word_is_where_it_is_said(found: Sequence[Word], said: Sequence[tuple[float, float, str]]) -> None:
