@@ -11,7 +11,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import accumulate, product
+from itertools import accumulate, chain, pairwise, product
 
 from audiocli.records import (
     RATE,
@@ -34,6 +34,8 @@ from audiocli.timemap import TimeMap
 
 JOIN_SNAP_S = 0.6
 """A time so near to removed silence belongs to the words on its other side: what is kept as padding there."""
+APART_S = 2.0
+"""Silence so long between two words of a segment makes two of it: else it would claim the silence as speech."""
 SEAM_S = 1.5
 """Two mentions of one word at a seam are no further apart than this."""
 SAID = re.compile(r"\s*(?:[\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]|[^\s\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]+)")
@@ -111,12 +113,33 @@ def _in_source(reply: Reply, window: Window) -> list[Segment]:
     map_ = TimeMap(window.pieces)
     whole = (Segment(0.0, seconds(window.length), reply.text.strip()),) if reply.text.strip() else ()
     found = []
-    for segment in reply.segments or whole:
+    for segment in chain.from_iterable(_apart(one, map_) for one in reply.segments or whole):
         words = tuple(_placed(word, map_) for word in segment.words)
         start_s, end_s = (words[0].start_s, words[-1].end_s) if words else _span_in_source(map_, segment)
         unreliable = segment.unreliable or reply.unreliable
         found.append(replace(segment, start_s=start_s, end_s=end_s, words=words, unreliable=unreliable))
     return found
+
+
+def has_long_silence(window: Window) -> bool:
+    """Whether so much was taken out inside a window that only its words can tell where a segment stands."""
+    return any(_is_long(before, after) for before, after in pairwise(window.pieces))
+
+
+def _is_long(before: Span, after: Span) -> bool:
+    return after.start - before.stop >= APART_S * RATE
+
+
+def _apart(segment: Segment, map_: TimeMap) -> list[Segment]:
+    """A segment in the clip's time, cut where long silence was taken out between its words; whole without words."""
+    parts, join = [segment], 0
+    for piece, following in pairwise(map_.spans if segment.words else ()):
+        join += piece.length
+        if _is_long(piece, following):
+            words = parts[-1].words
+            count = sum(_middle_s(word) < join / RATE for word in words)
+            parts[-1:] = [*_numbered(parts[-1:], 0, count), *_numbered(parts[-1:], count, len(words))]
+    return parts
 
 
 def _placed(word: Word, map_: TimeMap) -> Word:

@@ -248,9 +248,12 @@ class _Run:
             task=options.task,
             language=language,
             initial_prompt=options.initial_prompt,
-            word_timestamps=options.word_timestamps,
+            word_timestamps=options.word_timestamps or self._needs_words(window),
         )
         return _Asked(case, channel, window, clip, request, key(self._blueprint.identity, request))
+
+    def _needs_words(self, window: Window) -> bool:
+        return self._blueprint.limits.word_timestamps and merge.has_long_silence(window)
 
     def _wording(self, language: str | None) -> tuple[str, str]:
         """System and user text for models that follow prompts; the others go by the task."""
@@ -345,7 +348,8 @@ class _Run:
         ]
         total = max(speech.total for speech in case.speech.values())
         chunks = windows.chunk([heard.window for heard, _ in numbered], total)
-        return merge.assemble(case.job, hearings, chunks, self._provenance(case, len(numbered)), case.warnings)
+        document = merge.assemble(case.job, hearings, chunks, self._provenance(case, len(numbered)), case.warnings)
+        return document if self._options.word_timestamps else _without_words(document)
 
     def _provenance(self, case: _Case, count: int) -> Provenance:
         blueprint, options = self._blueprint, self._options
@@ -373,7 +377,7 @@ class _Intake:
     """The decoding thread: walks the jobs ahead of the model, and no further than its queue is long."""
 
     def __init__(self, jobs: Sequence[Job], window_s: float, options: Options, ahead: int) -> None:
-        self._cases = [_Case(job) for job in jobs]
+        self._jobs = jobs
         self._window_s, self._options = window_s, options
         self._queue: queue.Queue[_Message] = queue.Queue(max(ahead, 2))
         self._stopped = threading.Event()
@@ -395,9 +399,10 @@ class _Intake:
             yield message
 
     def _walk(self) -> None:
-        for case in self._cases:
+        for job in self._jobs:
             if self._stopped.is_set():
                 return
+            case = _Case(job)  # not kept: all that was heard hangs on it
             self._put(_Closed(case, self._attempt(case)))
         self._put(None)
 
@@ -442,6 +447,11 @@ class _Intake:
                 return
             except queue.Full:
                 continue
+
+
+def _without_words(document: Document) -> Document:
+    """Words that were timed only to place their segments are not given out: some segments would have them, some not."""
+    return replace(document, segments=tuple(replace(segment, words=()) for segment in document.segments))
 
 
 def _whole(reply: Reply) -> Reply:

@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,11 +30,22 @@ def notice(kind: str, message: str) -> str:
     return f"audiocli: {kind}: {line(message)}"
 
 
+@dataclass(frozen=True, slots=True)
+class _Account:
+    """What is kept of an input that is done. Its Document is not: a long run would hold all it ever heard."""
+
+    cells: tuple[str, str, str, str, str]
+    """Its row of the closing table."""
+    audio_s: float | None
+    """None where there is no Document."""
+    failed: bool
+
+
 class Quiet:
     """Says nothing but errors; the other watchers add to it."""
 
     def __init__(self) -> None:
-        self._outcomes: list[Outcome] = []
+        self._accounts: list[_Account] = []
         self._started = time.monotonic()
         self._cached_s = 0.0
 
@@ -49,7 +61,7 @@ class Quiet:
             self._cached_s += progress.heard_s
 
     def finished(self, outcome: Outcome) -> None:
-        self._outcomes.append(outcome)
+        self._accounts.append(_account(outcome))
         for error in _errors(outcome):
             self._line(notice("error", error))
 
@@ -74,18 +86,17 @@ class Lines(Quiet):
     def close(self) -> None:
         from rich.console import Console
 
-        if self._outcomes:
+        if self._accounts:
             console = Console(stderr=True, highlight=False)
-            if shown := _worth_showing(self._outcomes):
+            if shown := _worth_showing(self._accounts):
                 console.print(_table(shown))
             console.print(self._summary(), soft_wrap=True)
 
     def _summary(self) -> str:
         took_s = max(time.monotonic() - self._started, 1e-3)
-        documents = [outcome.document for outcome in self._outcomes if outcome.document]
-        audio_s = sum(document.duration_s for document in documents)
-        failed = sum(bool(_errors(outcome)) for outcome in self._outcomes)
-        parts = [f"{len(documents)} of {len(self._outcomes)} done"] + ([f"{failed} with errors"] if failed else [])
+        lengths_s = [account.audio_s for account in self._accounts if account.audio_s is not None]
+        audio_s, failed = sum(lengths_s), sum(account.failed for account in self._accounts)
+        parts = [f"{len(lengths_s)} of {len(self._accounts)} done"] + ([f"{failed} with errors"] if failed else [])
         parts.append(f"{_clock(audio_s)} of audio in {_clock(took_s)} ({audio_s / took_s:.0f}× real time)")
         if self._cached_s:
             parts.append(f"{_clock(self._cached_s)} of speech from the cache")
@@ -138,7 +149,7 @@ class Bar(Lines):
         self._bar.update(
             self._task,
             completed=sum(self._sizes.get(job, 1) * share for job, share in self._shares.items()),
-            description=f"{len(self._outcomes)}/{len(self._sizes)}",
+            description=f"{len(self._accounts)}/{len(self._sizes)}",
             speed=f"{sum(self._audio_s.values()) / took_s:.0f}× real time",
         )
 
@@ -166,7 +177,7 @@ class Events(Quiet):
         )
 
     def finished(self, outcome: Outcome) -> None:
-        self._outcomes.append(outcome)
+        self._accounts.append(_account(outcome))
         errors = _errors(outcome)
         duration_s = outcome.document.duration_s if outcome.document else None
         warnings = list(outcome.document.warnings) if outcome.document else []
@@ -179,9 +190,9 @@ class Events(Quiet):
         )
 
     def close(self) -> None:
-        failed = sum(bool(_errors(outcome)) for outcome in self._outcomes)
+        failed = sum(account.failed for account in self._accounts)
         took_s = round(time.monotonic() - self._started, 3)
-        self._event("end", done=len(self._outcomes) - failed, failed=failed, took_s=took_s)
+        self._event("end", done=len(self._accounts) - failed, failed=failed, took_s=took_s)
 
     def _event(self, event: str, **fields: object) -> None:
         # ASCII, so that a name of any bytes survives any locale, and no line breaks inside one
@@ -203,14 +214,14 @@ def _errors(outcome: Outcome) -> list[str]:
     return [f"{outcome.job.shown}: {_clock(gap.start_s)}–{_clock(gap.end_s)} not heard: {gap.reason}" for gap in gaps]
 
 
-def _worth_showing(outcomes: Sequence[Outcome]) -> Sequence[Outcome]:
+def _worth_showing(accounts: Sequence[_Account]) -> Sequence[_Account]:
     """All of a few inputs, what went wrong of many, nothing of a single one that went well."""
-    if 1 < len(outcomes) <= MOST_ROWS:
-        return outcomes
-    return [outcome for outcome in outcomes if _errors(outcome)]
+    if 1 < len(accounts) <= MOST_ROWS:
+        return accounts
+    return [account for account in accounts if account.failed]
 
 
-def _table(outcomes: Sequence[Outcome]) -> Any:
+def _table(accounts: Sequence[_Account]) -> Any:
     from rich import box
     from rich.table import Table
     from rich.text import Text
@@ -218,21 +229,22 @@ def _table(outcomes: Sequence[Outcome]) -> Any:
     table = Table(box=box.SIMPLE_HEAD)
     for name, side in (("input", "left"), ("length", "right"), ("words", "right"), ("heard", "right"), ("", "left")):
         table.add_column(name, justify=side, overflow="fold")  # type: ignore[arg-type]
-    for outcome in outcomes[:MOST_ROWS]:
-        table.add_row(*(Text(cell) for cell in _row(outcome)))
-    if len(outcomes) > MOST_ROWS:
-        table.add_row(f"… and {len(outcomes) - MOST_ROWS} more")
+    for account in accounts[:MOST_ROWS]:
+        table.add_row(*(Text(cell) for cell in account.cells))
+    if len(accounts) > MOST_ROWS:
+        table.add_row(f"… and {len(accounts) - MOST_ROWS} more")
     return table
 
 
-def _row(outcome: Outcome) -> tuple[str, str, str, str, str]:
+def _account(outcome: Outcome) -> _Account:
     from audiocli.writers.said import line
 
     name, document = line(Path(outcome.job.shown).name or outcome.job.shown), outcome.document
     if document is None:
-        return name, "", "", "", "failed"
-    words = str(len(document.text.split()))
-    return name, _clock(document.duration_s), words, f"{document.coverage.share:.0%}", _state(document)
+        return _Account((name, "", "", "", "failed"), None, failed=True)
+    length, words = _clock(document.duration_s), str(len(document.text.split()))
+    cells = (name, length, words, f"{document.coverage.share:.0%}", _state(document))
+    return _Account(cells, document.duration_s, failed=bool(document.gaps))
 
 
 def _state(document: Document) -> str:

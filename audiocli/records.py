@@ -131,8 +131,6 @@ class Request:
     """What to do with the clips, for engines that follow prompts; others go by `task`."""
     system: str = ""
     """Who such an engine is to be."""
-    max_new_tokens: int | None = None
-    """The answer's budget; None leaves it to the engine."""
     task: Task = "transcribe"
     language: str | None = None
     """ISO 639-1 code; None lets the model find out, where it can."""

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from audiocli.merge import Heard, Hearing, assemble
+from audiocli.merge import Heard, Hearing, assemble, has_long_silence
 from audiocli.records import (
     RATE,
     Chunk,
@@ -366,6 +366,29 @@ def test_what_only_touches_the_padding_beyond_removed_silence_stays_on_its_side(
     one = Heard(window((0, 5), (105, 110)), reply(Segment(start_s, end_s, "hm", words)))
     (segment,) = document(hearing_of([one], 120)).segments
     assert (segment.start_s, segment.end_s) == source
+
+
+def test_a_segment_does_not_claim_the_long_silence_between_its_words():
+    one = Heard(window((0, 2), (30, 32)), reply(spoken(1.0, "it rained. then we left", step_s=0.5)))
+    told = document(hearing_of([one])).segments
+    assert [(segment.text, segment.start_s, segment.end_s) for segment in told] == [
+        ("it rained.", 1.0, 1.8),
+        ("then we left", 30.0, 31.3),
+    ]
+    assert [len(segment.words) for segment in told] == [2, 3]
+
+
+@pytest.mark.parametrize("said", [spoken(0.2, "all before"), spoken(2.2, "all behind")], ids=["before", "behind"])
+def test_a_segment_with_all_its_words_on_one_side_of_silence_stays_whole(said):
+    (segment,) = document(hearing_of([Heard(window((0, 2), (30, 32)), reply(said))])).segments
+    assert segment.text == said.text
+
+
+def test_a_short_pause_takes_no_segment_apart():
+    one = Heard(window((0, 2), (3.5, 6)), reply(spoken(1.0, "it rained then we left", step_s=0.5)))
+    assert [segment.text for segment in document(hearing_of([one])).segments] == ["it rained then we left"]
+    assert not has_long_silence(one.window)
+    assert has_long_silence(window((0, 2), (3, 4), (6, 8)))
 
 
 def test_segments_that_reach_into_the_next_are_drawn_back():

@@ -5,6 +5,7 @@ The recordings are tones, which the fake engine hears as words; nothing of the r
 
 from __future__ import annotations
 
+import gc
 import os
 import sqlite3
 import threading
@@ -20,8 +21,9 @@ import soundfile
 from audiocli.engines import Blueprint, Limits
 from audiocli.engines.fake import LIMITS, Fake
 from audiocli.errors import ModelError, UsageError
+from audiocli.merge import Heard
 from audiocli.pipeline import Options, run
-from audiocli.records import RATE, Job, Reply
+from audiocli.records import RATE, Job, Reply, Segment
 from audiocli.store import Store
 
 MULTILINGUAL = replace(LIMITS, languages=("de", "en", "fr"))
@@ -111,6 +113,36 @@ def test_every_word_of_every_file_is_told_once_at_its_time(recordings, vad, batc
     jobs, words = recordings
     outcomes = heard(jobs, vad=vad, batch_size=batch_size)
     assert {stem: said(outcome) for stem, outcome in outcomes.items()} == words
+
+
+def test_words_are_timed_where_silence_was_taken_out_and_given_out_only_where_asked_for(tmp_path, say):
+    """Only words tell on which side of removed silence a segment stands; the fake engine tells both sides as one."""
+    apart = say(tmp_path / "apart.wav", [(1.0, 1), (1.4, 2), (20.0, 3), (20.4, 4)], 22.0)
+    close = say(tmp_path / "close.wav", [(1.0, 1), (1.4, 2)], 3.0)
+    engine = Ear(answers=lambda _, reply: replace(reply, segments=(as_one(reply.segments),)))
+    outcomes = heard([Job(str(apart), "apart"), Job(str(close), "close")], engine, word_timestamps=False)
+    assert sorted(request.word_timestamps for request in engine.requests) == [False, True]
+    told = outcomes["apart"].document.segments
+    assert [(segment.text, round(segment.start_s, 1), segment.words) for segment in told] == [
+        ("w1 w2", 1.0, ()),
+        ("w3 w4", 20.0, ()),
+    ]
+
+
+def test_what_was_heard_of_a_finished_recording_is_let_go(tmp_path, say):
+    """A run over a thousand hours must not hold them."""
+    path = say(tmp_path / "one.wav", [(1.0, 1)], 2.0)
+    jobs = [Job(str(path), str(number)) for number in range(40)]
+    held = []
+    for _ in run(jobs, blueprint(Ear()), Store(None), Options()):
+        held.append(sum(isinstance(one, Heard) for one in gc.get_objects()))
+    assert len(held) == 40 and held[-1] <= 8
+
+
+def as_one(segments):
+    words = tuple(word for segment in segments for word in segment.words)
+    text = " ".join(segment.text for segment in segments)
+    return Segment(segments[0].start_s, segments[-1].end_s, text, words)
 
 
 def test_the_document_does_not_depend_on_what_else_is_heard(recordings):

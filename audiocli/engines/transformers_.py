@@ -129,10 +129,10 @@ def _is_shortage(exc: RuntimeError | MemoryError) -> bool:
 
 
 def _kinds(requests: Sequence[Request]) -> list[list[int]]:
-    """Indices of the requests that differ in their audio alone, and so can share a batch."""
-    kinds: dict[Request | object, list[int]] = {}
+    """Indices of the requests that differ in their audio, and in whether words are timed, and so can share a batch."""
+    kinds: dict[str, list[int]] = {}
     for index, request in enumerate(requests):
-        bare = replace(request, clips=())
+        bare = replace(request, clips=(), word_timestamps=False)
         kinds.setdefault(repr(bare), []).append(index)
     return list(kinds.values())
 

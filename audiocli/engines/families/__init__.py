@@ -19,7 +19,7 @@ Settings = Mapping[str, Any]
 
 
 class Model(Protocol):
-    """A loaded model. Its batches hold requests of one kind: same task, language, prompt and wish for words."""
+    """A loaded model. Its batches hold requests of one kind: same task, language and prompt."""
 
     def answer(self, requests: Sequence[Request]) -> list[Reply]:
         """One Reply per request, in order. May raise torch's out-of-memory error; the engine then halves the batch."""

@@ -80,7 +80,7 @@ class Whisper:
         for row, attempt in enumerate(attempts):
             stretches = [] if self._is_silence(attempt) else self._stretches(attempt.hypothesis, lengths_s[row])
             words: Sequence[Sequence[Word]] = [()] * len(stretches)
-            if requests[0].word_timestamps:
+            if requests[row].word_timestamps:
                 words = self._words(stretches, encoded[row], prompts[row], lengths_s[row], languages[row])
             replies.append(self._reply(attempt, tuple(map(_segment, stretches, words)), languages[row]))
         return replies
