@@ -118,7 +118,8 @@ class Chunk:
     """Indices of the windows with speech in it, ascending; neighbours share those in their overlap."""
 
 
-Task = Literal["transcribe", "translate"]
+Task = Literal["transcribe", "translate", "answer"]
+"""The first two give what was said, in its language or in English; "answer" does what the prompt asks."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -126,7 +127,7 @@ class Request:
     """One question to an engine: audio, and how to answer."""
 
     clips: tuple[Waveform, ...]
-    """Each float32 (n,), mono, at `RATE`, no longer than the engine's window."""
+    """Each float32 (n,), mono, at `RATE`, no longer than the engine's window. None: a question about text alone."""
     prompt: str = ""
     """What to do with the clips, for engines that follow prompts; others go by `task`."""
     system: str = ""
@@ -137,6 +138,10 @@ class Request:
     initial_prompt: str | None = None
     """Words that could have come before: names and spelling to prefer."""
     word_timestamps: bool = False
+    max_new_tokens: int | None = None
+    """What the answer may take; None lets the engine say, by the length of the audio."""
+    temperature: float = 0.0
+    """Above 0 when an earlier answer was not taken: ask differently. 0: as the engine's options say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,6 +211,8 @@ class Coverage:
     event_s: float = 0.0
     unreliable_s: float = 0.0
     failed_s: float = 0.0
+    skipped_s: float = 0.0
+    """Left out because only a part of the recording was asked for."""
 
     @property
     def share(self) -> float:
@@ -238,6 +245,118 @@ class Provenance:
     windows: int = 0
     retried: int = 0
     """Windows whose first answer was not taken."""
+    prompts: Mapping[str, str] = field(default_factory=dict)
+    """Name and content hash of each prompt that was asked."""
+
+
+EventKind = Literal["speech", "music", "singing", "sound", "silence"]
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """What is heard in a stretch besides its words. Neighbours may overlap where kinds do."""
+
+    start_s: float
+    end_s: float
+    kind: EventKind
+    confidence: float | None = None
+    """0…1; None where the detector does not tell."""
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """What was answered about one stretch of the recording."""
+
+    start_s: float
+    end_s: float
+    text: str
+    unreliable: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """One thing a summary says, and where in the recording it stands."""
+
+    text: str
+    start_s: float | None = None
+    """None where the model named no time, or one that cannot be."""
+    end_s: float | None = None
+    who: str | None = None
+    when: str | None = None
+    """Only of action items, and only as it was said."""
+    quote: str | None = None
+    """The words it rests on."""
+    found: bool | None = None
+    """Whether the quote is in the transcript, word for word; None where there is no quote or no transcript."""
+    doubt: str | None = None
+    """Why it should not be trusted; None where nothing speaks against it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What matters in one recording."""
+
+    method: str
+    """How it came about, in words for its reader: "extractive: quotes only", or whose notes it rests on."""
+    overview: tuple[Point, ...] = ()
+    key_points: tuple[Point, ...] = ()
+    decisions: tuple[Point, ...] = ()
+    action_items: tuple[Point, ...] = ()
+    open_questions: tuple[Point, ...] = ()
+    notes: tuple[Note, ...] = ()
+    """What the model noted of each stretch, before it was put together; empty for an extractive summary."""
+    unreliable: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a prompt got for one recording, or for all of them."""
+
+    prompt: str
+    """The prompt's name."""
+    question: str | None
+    text: str
+    """JSON where `format` says so, and then it can be read as such."""
+    format: Literal["text", "json"] = "text"
+    notes: tuple[Note, ...] = ()
+    unreliable: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What was measured, not heard by a model. None where there is nothing to measure it on."""
+
+    speech_s: float
+    speech_share: float
+    """Speech over duration, 0…1: the talk ratio."""
+    pauses: int
+    """Between speech, each at least half a second."""
+    longest_pause_s: float
+    loudness_lufs: float | None = None
+    """Integrated, ITU-R BS.1770, of the mono signal."""
+    peak_dbfs: float | None = None
+    clipped_s: float = 0.0
+    noise_floor_dbfs: float | None = None
+    snr_db: float | None = None
+    pitch_low_hz: float | None = None
+    """10th, 50th and 90th percentile of the voiced frames' fundamental."""
+    pitch_median_hz: float | None = None
+    pitch_high_hz: float | None = None
+    words_per_minute: float | None = None
+    """Words of the transcript over minutes of speech."""
+
+
+@dataclass(frozen=True, slots=True)
+class Analysis:
+    """What is to be heard in one recording."""
+
+    method: str
+    """How it came about: "measured", or whose notes it rests on."""
+    facts: Facts
+    timeline: tuple[Event, ...]
+    """Ascending; speech and silence at least."""
+    notes: tuple[Note, ...] = ()
+    """What an audio-LLM heard in each stretch; empty without one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,6 +375,11 @@ class Document:
     loud: tuple[Gap, ...] = ()
     """Loud stretches that were not taken for speech."""
     warnings: tuple[str, ...] = ()
+    events: tuple[Event, ...] = ()
+    """Music, singing and sounds to be shown among what was said; empty unless asked for."""
+    summary: Summary | None = None
+    analysis: Analysis | None = None
+    answers: tuple[Answer, ...] = ()
 
     @property
     def text(self) -> str:

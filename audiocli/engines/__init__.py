@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
 from importlib.metadata import entry_points
-from typing import Protocol
+from typing import Literal, Protocol
 
 from audiocli.errors import ModelError, UsageError
 from audiocli.records import RATE, Reply, Request, Task
@@ -35,6 +35,8 @@ class Limits:
     languages: tuple[str, ...] = ()
     """ISO 639-1 codes it can be told to expect; empty where it cannot be told. One only: it knows no other."""
     tasks: tuple[Task, ...] = ("transcribe",)
+    audio_tokens_per_s: float | None = None
+    """What a second of audio takes of the context; None where the encoder does not share it with the text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +56,20 @@ class Fallback:
 
 
 @dataclass(frozen=True, slots=True)
+class Sampling:
+    """How a language model chooses its words. The defaults take the most probable one, always."""
+
+    temperature: float = 0.0
+    top_p: float = 1.0
+    """Of the probable tokens only those that together have this share."""
+    repetition_penalty: float | None = None
+    """None: what the model's makers advise."""
+    max_new_tokens: int | None = None
+    """Of one answer, at most; None: by the length of the audio."""
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class EngineOptions:
     """Which engine and model, and how to run it. "auto" lets the machine decide."""
 
@@ -66,6 +82,17 @@ class EngineOptions:
     threads: int | None = None
     offline: bool = False
     fallback: Fallback = field(default_factory=Fallback)
+    sampling: Sampling = field(default_factory=Sampling)
+    clips_per_request: int | None = None
+    """Clips in one message, for models that take several; None: one."""
+    downsample: int | None = None
+    """Pool the audio encoder's output by this, where the family can; None: as the model was trained."""
+    language_model: str | None = None
+    """Where the language model is of a checkpoint that only points to it (Ultravox); None: where it points."""
+    quantize: Literal["8bit", "4bit"] | None = None
+    attention: str | None = None
+    """"sdpa", "flash_attention_2", …; None lets transformers choose."""
+    compile: bool = False
 
 
 class Engine(Protocol):
@@ -87,6 +114,11 @@ class Engine(Protocol):
         ...
 
 
+def estimated_tokens(text: str) -> int:
+    """Tokens a text takes at most, for want of its tokenizer: every second byte, though most take four and more."""
+    return len(text.encode()) // 2 + 1
+
+
 @dataclass(frozen=True, slots=True)
 class Blueprint:
     """An engine before it is loaded: enough to plan, to refuse, and to look up what it answered earlier."""
@@ -104,6 +136,10 @@ class Blueprint:
     settings: Mapping[str, str | int | float | bool | None]
     libraries: Mapping[str, str]
     load: Callable[[], Engine]
+    family: str = ""
+    """The model's type, for prompts that are worded for it."""
+    count_tokens: Callable[[str], int] = estimated_tokens
+    """How much of the context a text takes; reads the tokenizer when first called, never the weights."""
 
 
 @dataclass(frozen=True, slots=True)

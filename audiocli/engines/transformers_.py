@@ -37,7 +37,7 @@ def blueprint(options: EngineOptions) -> Blueprint:
     checkpoint = checkpoints.find(options.model, model_dir=options.model_dir, offline=options.offline)
     config = checkpoint.read_json("config.json")
     spec, family = families.of(config, checkpoint.name)
-    limits = families.limits(family, checkpoint, config)
+    limits = families.limits(family, checkpoint, config, options)
     device = _device(options.device)
     dtype = _dtype(options.dtype, device, spec.gpu_dtype)
     identity = "|".join(

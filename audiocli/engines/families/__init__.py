@@ -30,7 +30,7 @@ class Family(Protocol):
     """A module in this folder."""
 
     @staticmethod
-    def limits(config: Settings, generation: Settings) -> Limits:
+    def limits(config: Settings, generation: Settings, options: EngineOptions) -> Limits:
         """From config.json and generation_config.json. Whatever is wrong with them may be raised as it comes."""
         ...
 
@@ -48,15 +48,31 @@ class FamilySpec:
     batch_gpu: int
 
 
+_HERE = "audiocli.engines.families"
+_GENERIC = FamilySpec(f"{_HERE}.generic", gpu_dtype="bfloat16", batch_cpu=4, batch_gpu=16)
+
 FAMILIES: dict[str, FamilySpec] = {
-    "whisper": FamilySpec("audiocli.engines.families.whisper", gpu_dtype="float16", batch_cpu=8, batch_gpu=32),
+    "whisper": FamilySpec(f"{_HERE}.whisper", gpu_dtype="float16", batch_cpu=8, batch_gpu=32),
+    "qwen2_audio": FamilySpec(f"{_HERE}.qwen2_audio", gpu_dtype="bfloat16", batch_cpu=4, batch_gpu=16),
+    "ultravox": FamilySpec(f"{_HERE}.ultravox", gpu_dtype="bfloat16", batch_cpu=4, batch_gpu=16),
+    "audioflamingo3": _GENERIC,
+    "gemma3n": _GENERIC,
+    "glmasr": _GENERIC,
+    "granite_speech": _GENERIC,
+    "phi4_multimodal": _GENERIC,
+    "qwen2_5_omni": _GENERIC,
+    "qwen2_5_omni_thinker": _GENERIC,
+    "qwen3_asr": _GENERIC,
+    "qwen3_omni_moe": _GENERIC,
+    "qwen3_omni_moe_thinker": _GENERIC,
+    "voxtral": _GENERIC,
 }
 
 
-def limits(family: Family, checkpoint: Checkpoint, config: Settings) -> Limits:
+def limits(family: Family, checkpoint: Checkpoint, config: Settings, options: EngineOptions) -> Limits:
     """What a checkpoint can do. Raises ModelError where its JSON files are not what the family reads."""
     try:
-        return family.limits(config, checkpoint.read_json("generation_config.json"))
+        return family.limits(config, checkpoint.read_json("generation_config.json"), options)
     except (AttributeError, LookupError, TypeError, ValueError) as exc:
         raise ModelError(f"model {checkpoint.name!r}: its configuration cannot be used: {exc}") from exc
 

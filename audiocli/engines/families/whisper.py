@@ -17,7 +17,7 @@ WINDOW_S = 30.0
 """1,500 encoder positions of 20 ms: what the architecture hears; its feature extractor cuts off the rest silently."""
 
 
-def limits(config: Settings, generation: Settings) -> Limits:
+def limits(config: Settings, generation: Settings, options: EngineOptions) -> Limits:
     """English-only checkpoints have no language tokens, and can neither be told a language nor translate.
 
     Raises ValueError where the ids of the special tokens are missing: without them nothing can be decoded.
