@@ -88,6 +88,7 @@ SPEECH = {
     "call": Recording("ogg", "VORBIS", rate=8_000, channels=2, room_db=-62, band_hz=(250, 3_500)),
     "lecture": Recording("m4a", "aac", rate=24_000, bit_rate=48_000),
     "pauses": Recording("flac", "PCM_16", rate=16_000, room_db=-74),
+    "voicemail": Recording("mp3", "libmp3lame", rate=16_000, bit_rate=32_000, band_hz=(200, 3_800)),
 }
 NOISE = {"rain": Recording("wav", "PCM_16", rate=16_000)}
 
