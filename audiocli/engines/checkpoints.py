@@ -27,17 +27,46 @@ ALIASES: dict[str, str] = {
     "turbo": "openai/whisper-large-v3-turbo",
     "distil-large-v3": "distil-whisper/distil-large-v3",
     "distil-large-v3.5": "distil-whisper/distil-large-v3.5",
+    "qwen2-audio": "Qwen/Qwen2-Audio-7B-Instruct",
+    "ultravox": "fixie-ai/ultravox-v0_5-llama-3_2-1b",
+    "ultravox-8b": "fixie-ai/ultravox-v0_5-llama-3_1-8b",
+    "voxtral": "mistralai/Voxtral-Mini-3B-2507",
+    "voxtral-24b": "mistralai/Voxtral-Small-24B-2507",
+    "qwen2.5-omni": "Qwen/Qwen2.5-Omni-7B",
+    "qwen2.5-omni-3b": "Qwen/Qwen2.5-Omni-3B",
+    "qwen3-omni": "Qwen/Qwen3-Omni-30B-A3B-Instruct",
+    "qwen3-asr": "Qwen/Qwen3-ASR-1.7B-hf",
+    "qwen3-asr-0.6b": "Qwen/Qwen3-ASR-0.6B-hf",
+    "granite-speech": "ibm-granite/granite-speech-3.3-2b",
+    "granite-speech-8b": "ibm-granite/granite-speech-3.3-8b",
+    "phi4-multimodal": "microsoft/Phi-4-multimodal-instruct",
+    "gemma3n": "google/gemma-3n-E2B-it",
+    "audio-flamingo-3": "nvidia/audio-flamingo-3-hf",
+    "glm-asr": "zai-org/GLM-ASR-Nano-2512",
 }
 """Short names, openai-whisper's own among them, and the hub repositories they stand for."""
 
+AUTOMATIC = "qwen2-audio"
+"""What "auto" is on a GPU that has `AUTOMATIC_BYTES` free."""
+AUTOMATIC_BYTES = 21_000_000_000
+"""Qwen2-Audio-7B in bf16: 8.397 G parameters are 16.8 GB (counted from its configuration); four windows of 30 s, each
+750 tokens of audio and 400 of text and answer at 524,288 B of cache and 147,968 B of work, are 3.1 GB; a gigabyte is
+for CUDA itself, the encoder and what is lost in fragments."""
+
+_REVISIONS = {"microsoft/Phi-4-multimodal-instruct": "refs/pr/70"}
+"""Where a repository's main branch needs code of its own, and a layout that transformers knows is beside it."""
 _HUB_ID = re.compile(r"\w[\w.-]*/\w[\w.-]*")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _WEIGHTS = ["model.safetensors", "model-?????-of-?????.safetensors"]
 """What is loaded, and no second copy in another precision (model.fp32-00001-of-00002.safetensors)."""
-_FILES = ["*.json", "*.txt", "*.jinja", *_WEIGHTS]
-"""Never *.bin or *.pt: pickles run code. Never *.py."""
+_FILES = ["*.json", "*.txt", "*.jinja", "*.model", *_WEIGHTS]
+"""Tokenizers are in *.json (tekken.json, too), *.txt or *.model. Never *.bin or *.pt: pickles run code. Never *.py."""
 _INDEX = "model.safetensors.index.json"
 """Which file holds which weight, where there are several."""
+
+
+class NotHereError(ModelError):
+    """The model is not on this machine, and cannot be fetched now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +94,9 @@ class Checkpoint:
 def find(model: str, *, model_dir: str | None = None, offline: bool = False) -> Checkpoint:
     """The files of a model, fetched from the hub if they are nowhere here.
 
-    model: "auto", an alias, a folder, or a hub id. model_dir: where downloads go, instead of the hub's own cache.
-    Raises ModelError, saying what was looked for and what to do.
+    model: an alias, a folder, or a hub id; "auto" is the embedded one here. model_dir: where downloads go, instead of
+    the hub's own cache.
+    Raises ModelError, saying what was looked for and what to do; NotHereError where a network would help.
     """
     if model in ("auto", EMBEDDED, f"whisper-{EMBEDDED}"):
         return _folder(EMBEDDED, EMBEDDED_FOLDER)
@@ -80,6 +110,11 @@ def find(model: str, *, model_dir: str | None = None, offline: bool = False) -> 
     return _from_hub(model, repository, model_dir, offline)
 
 
+def automatic(free: int | None, width: int = 2) -> str:
+    """What "auto" stands for. free: bytes that a CUDA device has to give, None without one; width: of a number."""
+    return AUTOMATIC if free is not None and free >= AUTOMATIC_BYTES * width // 2 else EMBEDDED
+
+
 def fingerprint(folder: Path) -> str:
     """A hash that changes with the model, fast enough to take at every start.
 
@@ -88,7 +123,7 @@ def fingerprint(folder: Path) -> str:
     """
     digest = hashlib.sha256()
     for path in sorted(folder.iterdir()):
-        if path.suffix not in (".json", ".txt", ".jinja", ".safetensors"):
+        if path.suffix not in (".json", ".txt", ".jinja", ".model", ".safetensors"):
             continue
         size = path.stat().st_size
         digest.update(f"{path.name}\0{size}\0".encode())
@@ -123,6 +158,8 @@ def _folder(name: str, folder: Path) -> Checkpoint:
     for file in set(dict(checkpoint.read_json(_INDEX).get("weight_map") or {}).values()):
         if Path(file).suffix != ".safetensors":
             raise ModelError(f"{folder / _INDEX}: names {file}; other weight formats can run code and are not loaded")
+        if not (folder / file).is_file():
+            raise ModelError(f"{folder / _INDEX}: names {file}, which is not there; fetch the model again")
     return checkpoint
 
 
@@ -132,11 +169,17 @@ def _from_hub(name: str, repository: str, model_dir: str | None, offline: bool) 
 
     try:
         folder = Path(
-            snapshot_download(repository, allow_patterns=_FILES, cache_dir=model_dir, local_files_only=offline)
+            snapshot_download(
+                repository,
+                revision=_REVISIONS.get(repository),
+                allow_patterns=_FILES,
+                cache_dir=model_dir,
+                local_files_only=offline,
+            )
         )
     except LocalEntryNotFoundError as exc:
         why = "is not on this machine and --offline is set" if offline else "is not here and the hub cannot be reached"
-        raise ModelError(
+        raise NotHereError(
             f"model {name!r} ({repository}) {why}; download it where there is a network, or give a folder"
         ) from exc
     except RepositoryNotFoundError as exc:

@@ -16,7 +16,7 @@ import soundfile
 import soxr
 
 from audiocli import engines
-from audiocli.engines import Engine, EngineOptions, Fallback
+from audiocli.engines import Engine, EngineOptions, Fallback, Sampling
 from audiocli.engines.checkpoints import EMBEDDED_FOLDER
 from audiocli.records import RATE, Waveform
 
@@ -103,40 +103,74 @@ def speech(meeting: Recording, pauses: Recording) -> list[Waveform]:
     return [pauses.cut(0, 30), *(meeting.cut(start_s, stop_s) for start_s, stop_s in spans)]
 
 
-@pytest.fixture(scope="session")
-def random_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A small multilingual Whisper with random weights."""
-    import random_whisper
+Folder = Callable[[str], Path]
 
-    return random_whisper.make(tmp_path_factory.mktemp("models") / "random")
+
+@pytest.fixture(scope="session")
+def folder_of(tmp_path_factory: pytest.TempPathFactory) -> Folder:
+    """Small models of random weights, made when first asked for: "random" is a multilingual Whisper."""
+
+    @cache
+    def made(name: str) -> Path:
+        # imported here, as they import torch, which most tests can do without
+        import random_qwen2_audio
+        import random_ultravox
+        import random_whisper
+
+        makers: dict[str, Callable[[Path], Path]] = {
+            "random": random_whisper.make,
+            "qwen2-audio": random_qwen2_audio.make,
+            "ultravox": random_ultravox.make,
+        }
+        return makers[name](tmp_path_factory.mktemp("models") / name)
+
+    return made
+
+
+@pytest.fixture(scope="session")
+def random_folder(folder_of: Folder) -> Path:
+    return folder_of("random")
+
+
+@pytest.fixture(scope="session")
+def qwen2_audio_folder(folder_of: Folder) -> Path:
+    return folder_of("qwen2-audio")
 
 
 Load = Callable[..., Engine]
+EMBEDDED = ("embedded", "embedded bf16")
+CHAT = ("qwen2-audio", "ultravox")
+"""Subjects that answer by conversation. Their random weights seldom end an answer: a small budget does."""
 
 
 @pytest.fixture(scope="session")
-def load(random_folder: Path) -> Load:
-    """Load an engine, once for each choice: "fake", "embedded", "embedded bf16" or "random", and its options."""
+def load(folder_of: Folder) -> Load:
+    """Load an engine, once for each choice: "fake", "embedded", "embedded bf16" or a name that `folder_of` knows."""
 
     @cache
     def loaded(name: str, batch_size: int = 8, fallback: Fallback | None = None) -> Engine:
-        return engines.blueprint(options(name, random_folder, batch_size, fallback)).load()
+        folder = None if name in ("fake", *EMBEDDED) else folder_of(name)
+        return engines.blueprint(options(name, folder, batch_size, fallback)).load()
 
     return loaded
 
 
-def options(name: str, random_folder: Path, batch_size: int = 8, fallback: Fallback | None = None) -> EngineOptions:
+def options(
+    name: str, folder: Path | None, batch_size: int = 8, fallback: Fallback | None = None, **more: Any
+) -> EngineOptions:
     """What a subject of the tests is asked for by. Random weights guess always: one attempt tells enough of them."""
     attempts = fallback or Fallback(temperatures=(0.0,) if name == "random" else (0.0, 0.4))
-    return EngineOptions(
-        model=str(random_folder) if name == "random" else "tiny.en",
-        engine="fake" if name == "fake" else "transformers",
-        device="cpu",
-        dtype="bf16" if name == "embedded bf16" else "fp32",
-        batch_size=batch_size,
-        offline=True,
-        fallback=attempts,
-    )
+    chosen: dict[str, Any] = {
+        "model": str(folder or "tiny.en"),
+        "engine": "fake" if name == "fake" else "transformers",
+        "device": "cpu",
+        "dtype": "bf16" if name == "embedded bf16" else "fp32",
+        "batch_size": batch_size,
+        "offline": True,
+        "fallback": attempts,
+        "sampling": Sampling(max_new_tokens=24 if name in CHAT else None),
+    }
+    return EngineOptions(**{**chosen, **more})
 
 
 @dataclass(frozen=True, slots=True, eq=False)

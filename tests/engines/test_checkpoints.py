@@ -67,6 +67,15 @@ def test_the_embedded_model_has_these_names(name: str) -> None:
         ("turbo", "openai/whisper-large-v3-turbo"),
         ("whisper-large-v3-turbo", "openai/whisper-large-v3-turbo"),
         ("distil-large-v3", "distil-whisper/distil-large-v3"),
+        ("qwen2-audio", "Qwen/Qwen2-Audio-7B-Instruct"),
+        ("ultravox", "fixie-ai/ultravox-v0_5-llama-3_2-1b"),
+        ("ultravox-8b", "fixie-ai/ultravox-v0_5-llama-3_1-8b"),
+        ("voxtral", "mistralai/Voxtral-Mini-3B-2507"),
+        ("qwen2.5-omni", "Qwen/Qwen2.5-Omni-7B"),
+        ("qwen2.5-omni-3b", "Qwen/Qwen2.5-Omni-3B"),
+        ("qwen3-asr", "Qwen/Qwen3-ASR-1.7B-hf"),
+        ("granite-speech", "ibm-granite/granite-speech-3.3-2b"),
+        ("phi4-multimodal", "microsoft/Phi-4-multimodal-instruct"),
     ],
 )
 def test_short_names_stand_for_hub_repositories(alias: str, repository: str, tmp_path: Path) -> None:
@@ -100,8 +109,8 @@ def test_a_name_that_is_nothing_is_refused_with_those_that_are_something(name: s
     with pytest.raises(ModelError) as caught:
         find(name)
     message = str(caught.value)
-    assert message.startswith(f"no model {name!r}: not a folder, not a hub id (owner/name), and not one of base, ")
-    assert all(known in message for known in ("tiny.en", "large-v3-turbo", "distil-large-v3"))
+    assert message.startswith(f"no model {name!r}: not a folder, not a hub id (owner/name), and not one of ")
+    assert all(known in message for known in ("tiny.en", "large-v3-turbo", "distil-large-v3", "qwen2-audio"))
 
 
 def test_a_folder_is_named_by_its_last_part(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -162,7 +171,18 @@ def test_weights_in_several_files_are_loaded(folder: Path, random_folder: Path) 
     )
     assert split == whole
     (folder / "model-00002-of-00002.safetensors").unlink()
-    assert "model-00002-of-00002.safetensors" in refusal(folder)
+    index = folder / "model.safetensors.index.json"
+    assert refusal(folder) == (
+        f"{index}: names model-00002-of-00002.safetensors, which is not there; fetch the model again"
+    )
+
+
+def test_a_checkpoint_that_only_points_to_its_language_model_is_one(tmp_path: Path) -> None:
+    """As Ultravox's do: a projector, and where the rest is."""
+    config = {"model_type": "ultravox", "text_model_id": "someone/llama", "audio_model_id": "openai/whisper-tiny"}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    save_file({"multi_modal_projector.linear_1.weight": torch.zeros(2, 2)}, tmp_path / "model.safetensors")
+    assert find(str(tmp_path), offline=True).read_json("config.json") == config
 
 
 def test_code_in_a_folder_is_not_run(folder: Path) -> None:
@@ -182,8 +202,9 @@ def test_code_in_a_folder_is_not_run(folder: Path) -> None:
 
 
 def test_an_unknown_type_of_model_is_refused_with_those_that_run(folder: Path) -> None:
-    edit(folder / "config.json", model_type="llama")
-    assert refusal(folder) == "model 'mine' is of type 'llama'; this version runs whisper"
+    edit(folder / "config.json", model_type="parakeet")
+    message = refusal(folder)
+    assert message.startswith("model 'mine' is of type 'parakeet'; this version runs whisper, qwen2_audio, ultravox, ")
     edit(folder / "config.json", model_type=None)
     assert "is of type 'None'" in refusal(folder)
 
@@ -308,6 +329,9 @@ def flip(at: int) -> Callable[[Path], None]:
         ("generation_config.json", append_a_byte),
         ("tokenizer.json", flip(1_000_000)),
         ("preprocessor_config.json", append_a_byte),
+        ("chat_template.jinja", append_a_byte),
+        ("tokenizer.model", append_a_byte),
+        ("tekken.json", append_a_byte),
     ],
 )
 def test_the_fingerprint_changes_with_a_file(file: str, change: Callable[[Path], None], folder: Path) -> None:
@@ -482,6 +506,7 @@ class HubHandler(http.server.BaseHTTPRequestHandler):
 def hub() -> Iterator[Hub]:
     files = [
         *("config.json", "generation_config.json", "tokenizer.json", "vocab.txt", "chat_template.jinja"),
+        *("tokenizer.model", "tekken.json"),
         *("model.safetensors", "model-00001-of-00002.safetensors", "model.fp32-00001-of-00002.safetensors"),
         *("pytorch_model.bin", "model.pt", "modeling_evil.py", "flax_model.msgpack", "README.md", "weights.pkl"),
         *("onnx/model.safetensors", "model.ckpt"),
@@ -500,6 +525,7 @@ def hub() -> Iterator[Hub]:
 def test_a_download_takes_what_is_loaded_and_nothing_that_can_run_code(hub: Hub, tmp_path: Path) -> None:
     wanted = {
         *("config.json", "generation_config.json", "tokenizer.json", "vocab.txt", "chat_template.jinja"),
+        *("tokenizer.model", "tekken.json"),
         *("model.safetensors", "model-00001-of-00002.safetensors"),
     }
     revision, *files = ask("someone/model", tmp_path, sockets=True, offline=False, endpoint=hub.endpoint).split()
@@ -510,6 +536,7 @@ def test_a_download_takes_what_is_loaded_and_nothing_that_can_run_code(hub: Hub,
         ".json",
         ".txt",
         ".jinja",
+        ".model",
         ".safetensors",
     } | {"", ".lock", ".metadata", ".TAG"}
     # once here, it needs no network

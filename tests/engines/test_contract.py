@@ -1,4 +1,4 @@
-"""What every engine promises, asked of every engine: of the fake, of the embedded Whisper and of a random one."""
+"""What every engine promises, asked of every engine: the fake, the embedded Whisper, and random ones of each family."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from conftest import Load, Recording
+from conftest import CHAT, Load, Recording
 
 from audiocli.engines import Engine, Limits
 from audiocli.engines.fake import tones
 from audiocli.errors import ModelError
 from audiocli.records import RATE, Reply, Request, Segment, Waveform, Word
 
-NAMES = ["fake", "embedded", "embedded bf16", "random"]
+NAMES = ["fake", "embedded", "embedded bf16", "random", *CHAT]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -65,7 +65,9 @@ def alone(subject: Subject) -> list[Reply]:
 
 
 def plain(subject: Subject) -> list[Request]:
-    return [Request((clip,), word_timestamps=subject.limits.word_timestamps) for clip in subject.clips]
+    limits = subject.limits
+    prompt = "Write down every word." if limits.follows_prompts else ""
+    return [Request((clip,), prompt, word_timestamps=limits.word_timestamps) for clip in subject.clips]
 
 
 def agree(subject: Subject, one: Reply, other: Reply) -> bool:
@@ -126,8 +128,11 @@ def test_requests_of_several_kinds_in_one_call_are_each_answered_as_asked(subjec
         lambda request: replace(request, word_timestamps=subject.limits.word_timestamps),
         lambda request: replace(request, task=subject.limits.tasks[-1]),
     ]
+    if subject.limits.follows_prompts:
+        kinds.append(lambda request: replace(request, prompt="Who speaks?", system="You listen.", max_new_tokens=7))
+        kinds.append(lambda request: replace(request, temperature=0.7))
     kinds = kinds[-2:] if subject.name == "embedded bf16" else kinds
-    clips = [subject.clips[-index] for index in (1, 2, 1, 2, 1)][-len(kinds) :]
+    clips = [subject.clips[-1 - index % 2] for index in range(len(kinds))]
     mixed = [kind(Request((clip,))) for kind, clip in zip(kinds, clips, strict=True)]
     together = subject.ask(mixed)
     for request, reply in zip(mixed, together, strict=True):
@@ -147,24 +152,32 @@ def test_nothing_asked_is_nothing_answered(subject: Subject) -> None:
 
 
 def test_a_full_window_is_heard_to_its_end(subject: Subject, pauses: Recording) -> None:
-    assert subject.limits.window_s == 30.0
+    assert subject.limits.window_s >= 30.0
+    if not subject.limits.timestamps:
+        whole = pauses.sound[: 30 * RATE]
+        cut = np.concatenate([whole[:-RATE], pauses.cut(5, 6)])
+        heard, other = subject.ask([Request((clip,), "Write") for clip in (whole, cut)])
+        assert heard.text != other.text
+        return
     sound = tones([(27.0, 3)], 30.0) if subject.name == "fake" else pauses.sound
     for reply in subject.ask([Request((sound[:length],)) for length in (30 * RATE - 160, 30 * RATE)]):
         assert reply.segments[-1].end_s > 27
 
 
 @pytest.mark.parametrize(
-    ("clips", "why"),
-    [
-        ((np.zeros(30 * RATE + 1, np.float32),), "longer than the 30.0 s"),
-        ((np.zeros(0, np.float32),), "without samples"),
-        ((), "0 clips"),
-        ((np.zeros(RATE, np.float32),) * 2, "2 clips"),
-    ],
+    ("lengths_s", "why"),
+    [((None,), "longer than the"), ((0.0,), "without samples"), ((), "0 clips"), ((1.0, 1.0), "2 clips")],
 )
-def test_audio_that_cannot_be_heard_whole_is_refused(subject: Subject, clips: tuple[Waveform, ...], why: str) -> None:
+def test_audio_that_cannot_be_heard_whole_is_refused(
+    subject: Subject, lengths_s: tuple[float | None, ...], why: str
+) -> None:
+    """None: a sample more than the window."""
+    limits = subject.limits
+    if not lengths_s and limits.text_only:
+        pytest.skip("it answers questions about text, too")
+    samples = [round(limits.window_s * RATE) + 1 if one is None else round(one * RATE) for one in lengths_s]
     with pytest.raises(ValueError, match=why):
-        subject.engine().generate([plain(subject)[1], Request(clips)])
+        subject.engine().generate([plain(subject)[1], Request(tuple(np.zeros(n, np.float32) for n in samples))])
 
 
 def test_what_the_limits_do_not_name_is_refused(subject: Subject) -> None:
@@ -187,8 +200,8 @@ def test_times_rise_and_stay_inside_the_clip(subject: Subject, alone: list[Reply
         assert edges == sorted(edges)
 
 
-def test_the_segments_hold_the_text(alone: list[Reply]) -> None:
-    for reply in alone:
+def test_the_segments_hold_the_text(subject: Subject, alone: list[Reply]) -> None:
+    for reply in alone if subject.limits.timestamps else ():
         assert "".join("".join(segment.text.split()) for segment in reply.segments) == "".join(reply.text.split())
 
 
@@ -204,7 +217,7 @@ def test_words_are_their_segments_in_order_and_inside(subject: Subject, alone: l
 # ---- the end
 
 
-@pytest.mark.parametrize("name", ["fake", "random"])
+@pytest.mark.parametrize("name", ["fake", "random", *CHAT])
 def test_a_closed_engine_answers_nothing(load: Load, name: str) -> None:
     engine = load.__wrapped__(name)  # type: ignore[attr-defined]  # one of its own, as it does not survive
     engine.close()

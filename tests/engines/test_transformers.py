@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,9 +16,9 @@ import torch
 from conftest import ROOT, options
 
 from audiocli import engines
-from audiocli.engines import Engine, EngineOptions, Fallback, checkpoints
-from audiocli.engines.families import Model, whisper
-from audiocli.engines.transformers_ import TransformersEngine
+from audiocli.engines import Engine, EngineOptions, Fallback, Sampling, checkpoints
+from audiocli.engines.families import FAMILIES, OPTIONAL, Model, whisper
+from audiocli.engines.transformers_ import TransformersEngine, _checkpoint
 from audiocli.errors import EngineError, ModelError, UsageError
 from audiocli.records import RATE, Reply, Request, Waveform
 
@@ -56,12 +57,26 @@ def apples() -> None:
     raise RuntimeError("MPS backend out of memory (MPS allocated: 9 GB)")
 
 
-class Narrow:
+class Around:
+    """Another model, asked the same."""
+
+    def __init__(self, model: Model) -> None:
+        self._model = model
+
+    def kind(self, request: Request) -> Hashable:
+        return self._model.kind(request)
+
+    def size(self, request: Request) -> int:
+        return self._model.size(request)
+
+
+class Narrow(Around):
     """A model that has no memory for more than `fits` clips at once, nor for clips longer than `longest_s`."""
 
     def __init__(self, model: Model, fits: int, run_out: Callable[[], None], longest_s: float = 30.0) -> None:
+        super().__init__(model)
         self.tried: list[int] = []
-        self._model, self._fits, self._run_out, self._longest_s = model, fits, run_out, longest_s
+        self._fits, self._run_out, self._longest_s = fits, run_out, longest_s
 
     def answer(self, requests: Sequence[Request]) -> list[Reply]:
         self.tried.append(len(requests))
@@ -132,16 +147,20 @@ def test_other_errors_of_the_model_are_not_taken_for_want_of_memory(roomy: Engin
 # ---- batches
 
 
+class Watched(Around):
+    """Another model, and what it was asked together."""
+
+    def __init__(self, model: Model) -> None:
+        super().__init__(model)
+        self.batches: list[list[Request]] = []
+
+    def answer(self, requests: Sequence[Request]) -> list[Reply]:
+        self.batches.append(list(requests))
+        return self._model.answer(requests)
+
+
 def test_batches_hold_one_kind_and_similar_lengths(roomy: Engine, model: Model, speech: list[Waveform]) -> None:
-    class Watched:
-        def __init__(self) -> None:
-            self.batches: list[list[Request]] = []
-
-        def answer(self, requests: Sequence[Request]) -> list[Reply]:
-            self.batches.append(list(requests))
-            return model.answer(requests)
-
-    watched = Watched()
+    watched = Watched(model)
     requests = [
         Request((clip,), language=language, initial_prompt=prompt)
         for clip in speech[:6]
@@ -274,3 +293,200 @@ from audiocli import engines
 print(engines.blueprint(engines.EngineOptions(device="cpu", offline=True)).identity)
 """
     assert python(code) == identity()
+
+
+def test_the_identity_of_a_chat_model_changes_with_how_it_answers(qwen2_audio_folder: Path) -> None:
+    """But not with Whisper's fallback, nor with what the request itself tells."""
+    chat = {"model": str(qwen2_audio_folder)}
+    deciding: list[dict[str, object]] = [
+        {},
+        {"sampling": Sampling(temperature=0.5)},
+        {"sampling": Sampling(seed=1)},
+        {"sampling": Sampling(max_new_tokens=9)},
+        {"sampling": Sampling(repetition_penalty=1.1)},
+        {"downsample": 4},
+        {"attention": "eager"},
+    ]
+    identities = [identity(**chat, **settings) for settings in deciding]
+    assert len(set(identities)) == len(identities)
+    assert identities[0] == identity(**chat, fallback=Fallback(temperatures=(0.5,)), clips_per_request=3, batch_size=2)
+
+
+def test_replies_that_whisper_stored_before_are_found_again() -> None:
+    """Its identity is what it was before there were other families."""
+    plan = engines.blueprint(HERE)
+    assert plan.identity == f"transformers|1|whisper|{plan.revision}|cpu|float32|{HERE.fallback!r}"
+
+
+# ---- options that not every model has
+
+
+ASKED: dict[str, object] = {
+    "sampling": Sampling(top_p=0.9),
+    "clips_per_request": 2,
+    "downsample": 4,
+    "language_model": "someone/llama",
+    "quantize": "4bit",
+    "attention": "eager",
+    "compile": True,
+}
+
+
+@pytest.mark.parametrize("option", OPTIONAL)
+def test_what_a_model_would_not_heed_is_refused_with_those_that_do(option: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        identity(**{option: ASKED[option]})
+    able = [name for name, spec in FAMILIES.items() if option in spec.takes]
+    assert able and "whisper" not in able
+    assert (
+        str(caught.value) == f"model 'tiny.en' has no use for {option.replace('_', ' ')}; these do: {', '.join(able)}"
+    )
+
+
+def test_what_every_model_does_anyway_is_not_refused() -> None:
+    assert identity(clips_per_request=1, sampling=Sampling()) == identity()
+
+
+def test_what_differs_from_the_defaults_is_reported(qwen2_audio_folder: Path) -> None:
+    sampling = Sampling(temperature=0.5, seed=3)
+    settings = {"clips_per_request": 3, "downsample": 4, "sampling": sampling, "attention": "eager"}
+    plan = engines.blueprint(replace(HERE, model=str(qwen2_audio_folder), **settings))  # type: ignore[arg-type]
+    assert plan.settings == {
+        "device": "cpu",
+        "dtype": "float32",
+        "clips_per_request": 3,
+        "downsample": 4,
+        "attention": "eager",
+        "temperature": 0.5,
+        "seed": 3,
+    }
+
+
+def test_what_a_model_is_put_together_with_decides_and_is_reported_by_name(folder_of: Callable[[str], Path]) -> None:
+    """Not by where it lies."""
+    folder = folder_of("ultravox")
+    plan = engines.blueprint(replace(HERE, model=str(folder)))
+    told = str(plan.settings["companions"])
+    revisions = [part.partition("(")[2].rstrip(")") for part in told.split(", ")]
+    assert revisions and all(revision in plan.identity for revision in revisions)
+    assert "/" not in told and str(folder) not in plan.identity
+
+
+def test_compiling_is_for_gpus(qwen2_audio_folder: Path) -> None:
+    with pytest.raises(UsageError, match="--compile is for GPUs"):
+        identity(model=str(qwen2_audio_folder), compile=True)
+
+
+@pytest.mark.parametrize("bits", ["8bit", "4bit"])
+def test_quantizing_without_its_package_names_what_installs_it(
+    bits: str, qwen2_audio_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "bitsandbytes", None)  # as where it is not installed
+    with pytest.raises(ModelError, match=rf"--quantize {bits} needs bitsandbytes: pip install 'audiocli\[quantize\]'"):
+        identity(model=str(qwen2_audio_folder), quantize=bits)
+
+
+def test_eight_bits_are_asked_one_by_one(qwen2_audio_folder: Path) -> None:
+    """LLM.int8 looks for outliers in the whole batch: in company, a request would be answered otherwise."""
+    for package in ("bitsandbytes", "accelerate"):
+        pytest.importorskip(package, reason=f"{package} is an extra")
+    sizes = {
+        bits: engines.blueprint(replace(HERE, model=str(qwen2_audio_folder), batch_size=4, quantize=bits)).batch_size
+        for bits in (None, "8bit", "4bit")
+    }
+    assert sizes == {None: 4, "8bit": 1, "4bit": 4}
+
+
+def test_attention_without_its_package_names_what_installs_it(
+    qwen2_audio_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "flash_attn", None)
+    with pytest.raises(ModelError, match="flash_attention_2 is not installed: pip install flash-attn, or leave it out"):
+        identity(model=str(qwen2_audio_folder), attention="flash_attention_2")
+
+
+def test_attention_is_as_asked(qwen2_audio_folder: Path, speech: list[Waveform]) -> None:
+    """Another kind gives the same answer; one that does not exist ends the run."""
+    requests = [Request((clip,), "Write", max_new_tokens=12) for clip in speech[1:3]]
+
+    def plan(attention: str | None) -> engines.Blueprint:
+        return engines.blueprint(replace(HERE, model=str(qwen2_audio_folder), attention=attention))
+
+    texts = [
+        [reply.text for reply in plan(kind).load().generate(requests) if isinstance(reply, Reply)]
+        for kind in (None, "eager")
+    ]
+    assert texts[0] == texts[1] and len(texts[0]) == 2
+    with pytest.raises(ModelError, match="model 'qwen2-audio' cannot be loaded: .*attentive"):
+        plan("attentive").load()
+
+
+# ---- asked again
+
+
+def test_whisper_asked_differently_answers_differently(roomy: Engine, speech: list[Waveform]) -> None:
+    first, again, short = roomy.generate(
+        [Request((speech[1],), **more) for more in ({}, {"temperature": 0.6}, {"max_new_tokens": 4})]  # type: ignore[arg-type]
+    )
+    assert isinstance(first, Reply) and isinstance(again, Reply) and isinstance(short, Reply)
+    assert (first.temperature, again.temperature) == (0.0, 0.6)
+    assert again.text != first.text
+    assert (short.tokens, short.stop) == (4, "length")
+
+
+# ---- auto
+
+
+def test_auto_goes_on_with_the_embedded_model_where_the_large_one_cannot_be_had(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Offline, on a GPU with room for it: said in one line."""
+    asked = EngineOptions(offline=True, model_dir=str(tmp_path))
+    found = _checkpoint(asked, lambda: 80_000_000_000)
+    assert found.name == "tiny.en"
+    assert [record.getMessage() for record in caplog.records] == [
+        "model 'qwen2-audio' (Qwen/Qwen2-Audio-7B-Instruct) is not on this machine and --offline is set; download it "
+        "where there is a network, or give a folder; going on with the embedded tiny.en"
+    ]
+
+
+def test_auto_says_nothing_where_there_is_no_gpu(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    assert _checkpoint(EngineOptions(offline=True, model_dir=str(tmp_path)), lambda: None).name == "tiny.en"
+    assert not caplog.records
+
+
+def test_a_model_that_was_named_is_not_exchanged_for_another(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="is not on this machine"):
+        _checkpoint(EngineOptions(model="qwen2-audio", offline=True, model_dir=str(tmp_path)), lambda: None)
+
+
+# ---- tokens of a text
+
+
+def test_tokens_are_counted_by_the_models_own_tokenizer(qwen2_audio_folder: Path) -> None:
+    from transformers import AutoTokenizer
+
+    for model, folder in (("tiny.en", checkpoints.EMBEDDED_FOLDER), (str(qwen2_audio_folder), qwen2_audio_folder)):
+        tokenizer = AutoTokenizer.from_pretrained(folder)
+        plan = engines.blueprint(replace(HERE, model=model))
+        for text in ("", "Who speaks, and when?", "Größe 大きさ 🎧"):
+            assert plan.count_tokens(text) == len(tokenizer.encode(text, add_special_tokens=False))
+        assert plan.count_tokens("<|endoftext|>") > 1, "what a user writes is text"
+
+
+def test_counting_tokens_costs_no_torch(qwen2_audio_folder: Path) -> None:
+    code = """
+import sys
+from audiocli import engines
+plan = engines.blueprint(engines.EngineOptions(model=sys.argv[1], device="cpu"))
+count = plan.count_tokens("Who speaks?")
+print(plan.family, count > 0, sorted({"torch", "transformers"} & set(sys.modules)))
+"""
+    assert python(code, str(qwen2_audio_folder)) == "qwen2_audio True []"
+
+
+def test_a_tokenizer_that_cannot_be_read_is_named(qwen2_audio_folder: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(qwen2_audio_folder, tmp_path / "mine"))
+    (folder / "tokenizer.json").write_text("{")
+    with pytest.raises(ModelError, match="model 'mine': its tokenizer cannot be read"):
+        engines.blueprint(replace(HERE, model=str(folder))).count_tokens("a")

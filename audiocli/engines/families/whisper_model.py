@@ -8,26 +8,21 @@ Third parties: torch, transformers.
 from __future__ import annotations
 
 import hashlib
-import logging
 import zlib
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass, replace
 from math import ceil, exp
 from typing import Any
 
 import torch
 import transformers
-from transformers.utils import logging as transformers_logging
 
 from audiocli.engines import Fallback
 from audiocli.engines.checkpoints import Checkpoint
 from audiocli.engines.families import whisper_alignment, whisper_decoding
+from audiocli.engines.families.loading import loading, whole
 from audiocli.engines.families.whisper_decoding import TIMESTAMP_S, Hypothesis
-from audiocli.errors import ModelError
 from audiocli.records import RATE, Reply, Request, Segment, Word
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,17 +50,22 @@ class Whisper:
     """See `audiocli.engines.families.Model`."""
 
     def __init__(self, checkpoint: Checkpoint, device: str, dtype: str, fallback: Fallback) -> None:
-        try:
-            with _quiet():
-                model, self._tokenizer, self._features = _load(str(checkpoint.folder), getattr(torch, dtype))
+        with loading(checkpoint):
+            model, self._tokenizer, self._features = _load(str(checkpoint.folder), getattr(torch, dtype))
             self._model = model.to(device).eval()
-        except Exception as exc:  # a broken file shows as whatever its reader stumbles over, many of them not OSErrors
-            raise ModelError(f"model {checkpoint.name!r} cannot be loaded: {_reason(exc)}") from exc
         self._vocabulary = whisper_decoding.vocabulary(model.generation_config, device)
         self._decoder = whisper_decoding.Decoder(self._model, self._vocabulary)
         self._heads: Sequence[Sequence[int]] = getattr(model.generation_config, "alignment_heads", None) or ()
         self._context = int(model.config.max_target_positions)
         self._fallback = fallback
+
+    def kind(self, request: Request) -> Hashable:
+        """All but the audio, and whether words are timed."""
+        return repr(replace(request, clips=(), word_timestamps=False))
+
+    def size(self, request: Request) -> int:
+        """The decoder's context: prompt and answer share it, and the audio is not in it."""
+        return self._context
 
     @torch.inference_mode()
     def answer(self, requests: Sequence[Request]) -> list[Reply]:
@@ -75,7 +75,7 @@ class Whisper:
         prompts = [self._prompt(requests[0], language) for language in languages]
         seeds = [int.from_bytes(hashlib.sha256(clip.tobytes()).digest()[:8], "big") >> 1 for clip in clips]
         lengths_s = [len(clip) / RATE for clip in clips]
-        attempts = self._attempts(encoded, prompts, seeds, lengths_s)
+        attempts = self._attempts(encoded, prompts, seeds, lengths_s, requests[0])
         replies = []
         for row, attempt in enumerate(attempts):
             stretches = [] if self._is_silence(attempt) else self._stretches(attempt.hypothesis, lengths_s[row])
@@ -114,13 +114,18 @@ class Whisper:
         return prompt
 
     def _attempts(
-        self, encoded: torch.Tensor, prompts: list[list[int]], seeds: list[int], lengths_s: list[float]
+        self,
+        encoded: torch.Tensor,
+        prompts: list[list[int]],
+        seeds: list[int],
+        lengths_s: list[float],
+        request: Request,
     ) -> list[_Attempt]:
-        """The first believable hypothesis of each row, else the most probable one."""
+        """The first believable hypothesis of each row, else the most probable one. request: one of their kind."""
         best: dict[int, _Attempt] = {}
         waiting = list(range(len(encoded)))
-        budget = min(self._context // 2, self._context - len(prompts[0]))
-        for temperature in self._fallback.temperatures:
+        budget = min(self._context // 2, self._context - len(prompts[0]), request.max_new_tokens or self._context)
+        for temperature in self._temperatures(request):
             hypotheses = self._decoder.decode(
                 encoded[waiting],
                 torch.tensor([prompts[row] for row in waiting], device=encoded.device),
@@ -141,6 +146,12 @@ class Whisper:
             if not waiting:
                 break
         return [best[row] for row in range(len(encoded))]
+
+    def _temperatures(self, request: Request) -> tuple[float, ...]:
+        """As the fallback says; from the request's own on where it was asked before and not believed."""
+        first = request.temperature
+        higher = tuple(one for one in self._fallback.temperatures if one > first)
+        return (first, *higher) if first else self._fallback.temperatures
 
     def _read(self, hypothesis: Hypothesis, temperature: float) -> _Attempt:
         text = self._text([token for token in hypothesis.tokens if token < self._vocabulary.eot])
@@ -244,11 +255,7 @@ def _load(folder: str, dtype: torch.dtype) -> tuple[Any, Any, Any]:
         output_loading_info=True,
     )
     model, found = loaded
-    wrong = sorted({*found["missing_keys"], *(str(key[0]) for key in found["mismatched_keys"])})
-    if wrong:
-        raise ValueError(f"{len(wrong)} weights are not there or not of the shape in config.json, such as {wrong[0]}")
-    if unused := sorted(found["unexpected_keys"]):
-        log.warning("%s: %d weights are not used, such as %s", folder, len(unused), unused[0])
+    whole(found, folder)
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     if tokenizer.convert_tokens_to_ids("<|notimestamps|>") != model.generation_config.no_timestamps_token_id:
         raise ValueError("its tokenizer is missing, or of another model")
@@ -256,21 +263,3 @@ def _load(folder: str, dtype: torch.dtype) -> tuple[Any, Any, Any]:
     if features.feature_size != model.config.num_mel_bins:
         raise ValueError(f"{features.feature_size} mel bins are extracted, and {model.config.num_mel_bins} are heard")
     return model, tokenizer, features
-
-
-def _reason(exc: Exception) -> str:
-    """One line; with the kind of error where the words alone would not tell."""
-    words = " ".join(str(exc).split())[:200]
-    return words if words and isinstance(exc, (OSError, ValueError)) else f"{type(exc).__name__}: {words}"
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep transformers' bars and reports off the terminal: what matters in them is said in one line."""
-    verbosity = transformers_logging.get_verbosity()
-    transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call]
-    transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-    try:
-        yield
-    finally:
-        transformers_logging.set_verbosity(verbosity)
