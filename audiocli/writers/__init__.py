@@ -1,4 +1,4 @@
-"""Writers: a `Document` comes in, text in one of six formats goes out, as a string or as a file whole or absent.
+"""Writers: a `Document` comes in, text or a picture in one of seven formats goes out, as a file whole or absent.
 
 `FORMATS` is the table: a new format is one module with a `render` and one row here. This room knows names, folders and
 how a file is written; what a format looks like is known by its own module only, and where a stem comes from by none.
@@ -13,7 +13,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from audiocli.errors import OutputError, UsageError
-from audiocli.writers import json_, markdown, subtitles, text, tsv
+from audiocli.writers import json_, markdown, picture, subtitles, text, tsv
 from audiocli.writers.said import line
 from audiocli.writers.shape import Shape
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from audiocli.records import Document
 
-__all__ = ["FORMATS", "Format", "Shape", "paths", "render", "write"]
+__all__ = ["FORMATS", "Format", "Shape", "every", "paths", "render", "write"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,32 +30,47 @@ class Format:
     """One way to write a Document. Rendered text ends in a line break, or is empty."""
 
     suffix: str
-    render: Callable[[Document, Shape], str]
-    """As a file."""
-    stream: Callable[[Document, Shape], str] | None = None
-    """As one of many documents on standard output, where that differs."""
+    render: Callable[[Document, Shape], str | bytes]
+    """As a file; bytes for what is no text."""
+    stream: Callable[[Document, Shape], str] | None
+    """As one of many documents on standard output; None for what cannot stand there."""
+    task: str | None = None
+    """What "all" means it for; None: whatever the task is."""
 
 
 FORMATS: Mapping[str, Format] = MappingProxyType(
     {
         "json": Format(".json", json_.render, json_.render_line),
-        "md": Format(".md", markdown.render),
-        "txt": Format(".txt", text.render),
-        "srt": Format(".srt", subtitles.render_srt),
-        "vtt": Format(".vtt", subtitles.render_vtt),
-        "tsv": Format(".tsv", tsv.render),
+        "md": Format(".md", markdown.render, markdown.render),
+        "txt": Format(".txt", text.render, text.render),
+        "srt": Format(".srt", subtitles.render_srt, subtitles.render_srt),
+        "vtt": Format(".vtt", subtitles.render_vtt, subtitles.render_vtt),
+        "tsv": Format(".tsv", tsv.render, tsv.render),
+        "png": Format(".png", lambda document, shape: picture.render_png(document), None, task="analyze"),
     }
 )
 """Name on the command line → format, in the order the help lists them."""
 
 
+def every(task: str) -> tuple[str, ...]:
+    """The names that "all" stands for: every format of text, and the picture where its timeline is part of the task.
+
+    task: as `Provenance` has it, several joined by commas.
+    """
+    asked = {None, *(one.strip() for one in task.split(","))}
+    return tuple(name for name, known in FORMATS.items() if known.task in asked)
+
+
 def render(document: Document, name: str, shape: Shape) -> str:
     """The Document as it goes to standard output: JSON is one object on one line there.
 
-    Raises UsageError for a name that is not in `FORMATS`.
+    Raises UsageError for a name that is not in `FORMATS`, and for a format that is no text: several pictures in one
+    stream could not be told apart, and a terminal would obey their bytes.
     """
     known = _format(name)
-    return (known.stream or known.render)(document, shape)
+    if known.stream is None:
+        raise UsageError(f"format {name!r} is a picture and cannot go to standard output; give a folder with -o")
+    return known.stream(document, shape)
 
 
 def paths(stem: str, names: Iterable[str], directory: Path) -> tuple[Path, ...]:
@@ -78,7 +93,7 @@ def write(document: Document, names: Iterable[str], directory: Path, shape: Shap
     """
     names = tuple(dict.fromkeys(names))
     targets = paths(document.stem, names, directory)
-    contents = [_format(name).render(document, shape) for name in names]
+    contents = [_bytes(_format(name).render(document, shape)) for name in names]
     for target, content in zip(targets, contents, strict=True):
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -86,6 +101,10 @@ def write(document: Document, names: Iterable[str], directory: Path, shape: Shap
         except OSError as exc:
             raise OutputError(f"{line(str(target))}: cannot be written: {exc.strerror or exc}") from exc
     return targets
+
+
+def _bytes(rendered: str | bytes) -> bytes:
+    return rendered.encode("utf-8") if isinstance(rendered, str) else rendered
 
 
 def _format(name: str) -> Format:
@@ -108,13 +127,13 @@ def _check_inside(stem: str, directory: Path) -> None:
         raise OutputError(f"{shown}: a link in its path leads out of {line(str(directory))}, to {line(str(parent))}")
 
 
-def _replace(target: Path, content: str) -> None:
+def _replace(target: Path, content: bytes) -> None:
     """Write beside the target and rename over it: both lie on one file system, so the rename cannot stop halfway."""
     # A name of its own, not the target's with something added, which could be too long. Not tempfile: its files are
     # private to the user, results follow the umask.
     temporary = target.with_name(f".audiocli-{os.urandom(8).hex()}.part")
     try:
-        with temporary.open("x", encoding="utf-8", newline="\n") as file:
+        with temporary.open("xb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())

@@ -1,8 +1,8 @@
 """JSON: a `Document` comes in, an object after `schema.json` goes out, with everything that is known of it.
 
 Names follow the JSON of openai/whisper where that has one (`text`, `segments`, `start`, `end`, `words`, `word`,
-`probability`, `language`), so that what reads those files reads these. Times are seconds. A change that could break a
-reader gets a new number in `SCHEMA`.
+`probability`, `language`), so that what reads those files reads these. Times are seconds, other units end a name
+(`loudness_lufs`). A change that could break a reader gets a new number in `SCHEMA`.
 """
 
 from __future__ import annotations
@@ -16,23 +16,42 @@ from typing import TYPE_CHECKING, Any
 from audiocli.writers.said import whole
 
 if TYPE_CHECKING:
-    from audiocli.records import ChunkSpan, Coverage, Document, Gap, Provenance, Segment, Word
+    from collections.abc import Iterable
+
+    from audiocli.records import (
+        Analysis,
+        Answer,
+        ChunkSpan,
+        Coverage,
+        Document,
+        Event,
+        Facts,
+        Gap,
+        Note,
+        Point,
+        Provenance,
+        Segment,
+        Summary,
+        Word,
+    )
     from audiocli.writers.shape import Shape
 
 SCHEMA = "audiocli/document/1"
 
 _UNPRINTABLE = re.compile("[\x7f-\x9f\u2028\u2029]")
 """What JSON allows inside a string although terminals obey it or readers of lines split at it."""
+_DEEPEST = 50
+"""Lists and objects in one another that an answer's data may have: beyond it readers give up, and so does our own."""
 
 
 def render(document: Document, shape: Shape) -> str:
     """Indented, for a file that people look into."""
-    return _dump(document, indent=2)
+    return dumped(to_dict(document), indent=2) + "\n"
 
 
 def render_line(document: Document, shape: Shape) -> str:
     """One object on one line, for streams of documents."""
-    return _dump(document, indent=None)
+    return dumped(to_dict(document), indent=None) + "\n"
 
 
 def to_dict(document: Document) -> dict[str, Any]:
@@ -45,6 +64,10 @@ def to_dict(document: Document) -> dict[str, Any]:
         "language": document.language,
         "text": document.text,
         "segments": [_segment(index, segment) for index, segment in enumerate(document.segments)],
+        "events": _events(document.events),
+        "summary": _summary(document.summary) if document.summary else None,
+        "analysis": _analysis(document.analysis) if document.analysis else None,
+        "answers": [_answer(answer) for answer in document.answers],
         "chunks": [_chunk(chunk) for chunk in document.chunks],
         "coverage": _coverage(document.coverage),
         "gaps": [_gap(gap) for gap in document.gaps],
@@ -54,9 +77,36 @@ def to_dict(document: Document) -> dict[str, Any]:
     }
 
 
-def _dump(document: Document, *, indent: int | None) -> str:
-    dumped = json.dumps(to_dict(document), ensure_ascii=False, allow_nan=False, indent=indent)
-    return _UNPRINTABLE.sub(lambda found: f"\\u{ord(found[0]):04x}", whole(dumped)) + "\n"
+def dumped(value: Any, *, indent: int | None) -> str:
+    """JSON that UTF-8, terminals and readers of lines can take, without a line break at its end.
+
+    Raises ValueError for NaN and infinity, which JSON does not have.
+    """
+    written = json.dumps(value, ensure_ascii=False, allow_nan=False, indent=indent)
+    return _UNPRINTABLE.sub(lambda found: f"\\u{ord(found[0]):04x}", whole(written))
+
+
+def data(answer: Answer) -> Any:
+    """What an answer's text says as JSON; None where it is plain text, or no JSON that every reader would take."""
+    if answer.format != "json":
+        return None
+    try:
+        read = json.loads(answer.text, parse_constant=_finite, parse_float=_finite)
+    except (ValueError, RecursionError):
+        return None
+    return read if _shallow(read, _DEEPEST) else None
+
+
+def _finite(number: str) -> float:
+    """Raises ValueError for NaN, Infinity and numbers as large: Python reads them, and could not write them."""
+    if not math.isfinite(float(number)):
+        raise ValueError(f"{number} is not a number in JSON")
+    return float(number)
+
+
+def _shallow(value: Any, room: int) -> bool:
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return room > 0 and all(_shallow(child, room - 1) for child in inner)
 
 
 def _segment(index: int, segment: Segment) -> dict[str, Any]:
@@ -66,7 +116,7 @@ def _segment(index: int, segment: Segment) -> dict[str, Any]:
         "end": _rounded(segment.end_s),
         "text": segment.text,
         "speaker": segment.speaker,
-        "confidence": _probability(segment.confidence),
+        "confidence": _number(segment.confidence),
         "unreliable": segment.unreliable,
         "words": [_word(word) for word in segment.words],
     }
@@ -77,7 +127,101 @@ def _word(word: Word) -> dict[str, Any]:
         "word": word.text,
         "start": _rounded(word.start_s),
         "end": _rounded(word.end_s),
-        "probability": _probability(word.confidence),
+        "probability": _number(word.confidence),
+    }
+
+
+def _events(events: Iterable[Event]) -> list[dict[str, Any]]:
+    return [
+        {
+            "start": _rounded(event.start_s),
+            "end": _rounded(event.end_s),
+            "kind": event.kind,
+            "text": event.text,
+            "confidence": _number(event.confidence),
+        }
+        for event in events
+    ]
+
+
+def _summary(summary: Summary) -> dict[str, Any]:
+    return {
+        "method": summary.method,
+        "unreliable": summary.unreliable,
+        "overview": _points(summary.overview),
+        "key_points": _points(summary.key_points),
+        "decisions": _points(summary.decisions),
+        "action_items": _points(summary.action_items),
+        "open_questions": _points(summary.open_questions),
+        "notes": _notes(summary.notes),
+    }
+
+
+def _points(points: Iterable[Point]) -> list[dict[str, Any]]:
+    return [
+        {
+            "text": point.text,
+            "start": _number(point.start_s),
+            "end": _number(point.end_s),
+            "who": point.who,
+            "when": point.when,
+            "quote": point.quote,
+            "found": point.found,
+            "doubt": point.doubt,
+        }
+        for point in points
+    ]
+
+
+def _notes(notes: Iterable[Note]) -> list[dict[str, Any]]:
+    return [
+        {
+            "start": _rounded(note.start_s),
+            "end": _rounded(note.end_s),
+            "text": note.text,
+            "speaker": note.speaker,
+            "unreliable": note.unreliable,
+        }
+        for note in notes
+    ]
+
+
+def _analysis(analysis: Analysis) -> dict[str, Any]:
+    return {
+        "method": analysis.method,
+        "facts": _facts(analysis.facts),
+        "timeline": _events(analysis.timeline),
+        "notes": _notes(analysis.notes),
+    }
+
+
+def _facts(facts: Facts) -> dict[str, Any]:
+    return {
+        "speech": _rounded(facts.speech_s),
+        "speech_share": _rounded(facts.speech_share),
+        "pauses": facts.pauses,
+        "longest_pause": _rounded(facts.longest_pause_s),
+        "loudness_lufs": _number(facts.loudness_lufs),
+        "peak_dbfs": _number(facts.peak_dbfs),
+        "clipped": _rounded(facts.clipped_s),
+        "noise_floor_dbfs": _number(facts.noise_floor_dbfs),
+        "snr_db": _number(facts.snr_db),
+        "pitch_low_hz": _number(facts.pitch_low_hz),
+        "pitch_median_hz": _number(facts.pitch_median_hz),
+        "pitch_high_hz": _number(facts.pitch_high_hz),
+        "words_per_minute": _number(facts.words_per_minute),
+    }
+
+
+def _answer(answer: Answer) -> dict[str, Any]:
+    return {
+        "prompt": answer.prompt,
+        "question": answer.question,
+        "format": answer.format,
+        "text": answer.text,
+        "data": data(answer),
+        "unreliable": answer.unreliable,
+        "notes": _notes(answer.notes),
     }
 
 
@@ -97,6 +241,7 @@ def _coverage(coverage: Coverage) -> dict[str, float]:
         "event": _rounded(coverage.event_s),
         "unreliable": _rounded(coverage.unreliable_s),
         "failed": _rounded(coverage.failed_s),
+        "skipped": _rounded(coverage.skipped_s),
         "sum": _rounded(sum(astuple(coverage))),
         "share": _rounded(coverage.share),
     }
@@ -119,6 +264,7 @@ def _provenance(provenance: Provenance) -> dict[str, Any]:
             for name, value in provenance.settings.items()
         },
         "libraries": dict(provenance.libraries),
+        "prompts": dict(provenance.prompts),
         "windows": provenance.windows,
         "retried": provenance.retried,
     }
@@ -128,6 +274,6 @@ def _rounded(value: float) -> float:
     return round(float(value), 3) + 0.0  # + 0.0 makes a zero of minus zero
 
 
-def _probability(value: float | None) -> float | None:
-    """None also for NaN: a mean over no tokens says nothing, and must not cost the file its result."""
+def _number(value: float | None) -> float | None:
+    """None also for NaN and infinity: a mean over no tokens, or the level of digital silence, says nothing."""
     return None if value is None or not math.isfinite(value) else _rounded(value)

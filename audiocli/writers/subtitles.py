@@ -2,7 +2,8 @@
 
 A segment becomes one or more cues and no cue holds more than one segment, because a segment is one speaker. Where to
 cut it into cues, and those into lines, is a shortest path over the places between words: each piece costs what a reader
-suffers by it. Seconds come in; inside all times are whole milliseconds, which is what both formats can say.
+suffers by it. Music and other sounds get a cue where no words stand. Seconds come in; inside all times are whole
+milliseconds, which is what both formats can say.
 """
 
 from __future__ import annotations
@@ -14,12 +15,13 @@ from functools import lru_cache
 from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING
 
+from audiocli.writers import sounds
 from audiocli.writers.said import line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from audiocli.records import Document, Segment
+    from audiocli.records import Document, Event, Segment
     from audiocli.writers.shape import Shape
 
 # What a piece costs. Only proportions count; one cue more costs 1.
@@ -32,6 +34,11 @@ PAUSE = 1.5
 made at and costs a cue, so about a second is needed before one is made."""
 BREATH_MS = 300
 """A pause at which a cut is as good as at a comma."""
+SOUND_MS = 1000
+"""A sound that can be shown for less is not worth the reader's eye."""
+STILL_MS = 5000
+"""A sound that words have interrupted is shown again only where it goes on alone for this long: music under a
+conversation must not flicker in every pause."""
 
 _SENTENCE_END = tuple(".!?…。！？؟।")
 _CLAUSE_END = tuple(",;:，、；：،–—")
@@ -109,15 +116,16 @@ def render_vtt(document: Document, shape: Shape) -> str:
 def cues(
     document: Document, shape: Shape, label: Callable[[str, int], str] = lambda speaker, width: ""
 ) -> tuple[Cue, ...]:
-    """Cut every segment that has text into cues of `shape`, in the order of their starts.
+    """Cut every segment that has text into cues of `shape`, in the order of their starts, with sounds between them.
 
     label: what to write before the first line of a cue for its speaker, in at most half of so many columns.
     Every word stands in exactly one cue, in its order. Cues begin and end with their words, unless they would be too
     short to read: then they stay on until the next cue, and inside a segment that may wait for them. Cues of one
-    speaker never overlap.
+    speaker never overlap, and those of sounds overlap nothing.
     """
     drafts = [cue for segment in document.segments for cue in _cut_segment(segment, shape, label)]
-    return tuple(_linger(_apart(drafts), round(document.duration_s * 1000), shape))
+    spoken = list(_linger(_apart(drafts), round(document.duration_s * 1000), shape))
+    return tuple(sorted([*spoken, *_sounds(document.events, spoken, shape)], key=lambda cue: cue.start_ms))
 
 
 def written_speaker(speaker: str, width: int) -> str:
@@ -393,6 +401,32 @@ def _end_ms(segment: Segment) -> int:
 
 def _ms(time_s: float) -> int:
     return round(time_s * 1000)
+
+
+# --- sounds -----------------------------------------------------------------------------------------------------------
+
+
+def _sounds(events: Iterable[Event], spoken: Iterable[Cue], shape: Shape) -> list[Cue]:
+    """Cues for music and the like at the beginning of each stretch that is theirs alone and long enough."""
+    taken = [(cue.start_ms, cue.end_ms) for cue in spoken]
+    made = []
+    for event in sounds.shown(events):
+        written, least_ms = sounds.label(event), SOUND_MS
+        text = written if columns(written) <= shape.max_line_width else sounds.brief(event)
+        for start_ms, stop_ms in _free(_ms(event.start_s), _ms(event.end_s), taken):
+            if stop_ms - start_ms >= least_ms:
+                cue = Cue(start_ms, min(stop_ms, start_ms + _ms(shape.max_cue_s)), "", (text,))
+                made.append(cue)
+                taken.append((cue.start_ms, cue.end_ms))
+                least_ms = STILL_MS
+    return made
+
+
+def _free(start_ms: int, stop_ms: int, taken: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+    """What of start…stop none of the stretches reaches, ascending; pieces where two of them meet may be empty."""
+    inside = sorted((start, stop) for start, stop in taken if start < stop_ms and stop > start_ms)
+    starts = accumulate((stop for _, stop in inside), max, initial=start_ms)
+    return list(zip(starts, [*(start for start, _ in inside), stop_ms], strict=True))
 
 
 # --- spelling ---------------------------------------------------------------------------------------------------------

@@ -2,13 +2,34 @@
 
 from __future__ import annotations
 
+import json
 import unicodedata
+from dataclasses import replace
 from itertools import accumulate
+from typing import get_args
 
 from hypothesis import settings
 from hypothesis import strategies as st
 
-from audiocli.records import ChunkSpan, Coverage, Document, Gap, Provenance, Segment, Word
+from audiocli.records import (
+    Analysis,
+    Answer,
+    ChunkSpan,
+    Coverage,
+    Document,
+    Event,
+    EventKind,
+    Facts,
+    Gap,
+    Note,
+    Point,
+    Provenance,
+    Segment,
+    Summary,
+    Word,
+)
+
+FACTS = Facts(speech_s=480.5, speech_share=0.801, pauses=12, longest_pause_s=3.2)
 
 PROVENANCE = Provenance(
     audiocli="0.1.0",
@@ -71,6 +92,11 @@ def document(*segments: Segment, duration_s: float = 600.0, source: str = "talks
     return Document(source, "talks/meeting", duration_s, "en", segments, (), coverage, PROVENANCE)
 
 
+def found(task: str, *segments: Segment, **parts: object) -> Document:
+    """A document of `task` with what was made of its words."""
+    return replace(document(*segments), provenance=replace(PROVENANCE, task=task), **parts)  # type: ignore[arg-type]
+
+
 def spoken(text: str, start_s: float, pace_s: float = 0.4) -> Segment:
     """A segment with words of `pace_s` seconds each, without pauses."""
     edges = [start_s + pace_s * index for index in range(len(text.split()) + 1)]
@@ -106,7 +132,7 @@ probabilities = st.none() | st.floats(0, 1)
 speakers = st.none() | st.sampled_from(
     ["", "Ann", "SPEAKER_00", "Bob with a name that is far too long for a line", "王小明"]
 )
-notes = st.none() | hostile(4)
+remarks = st.none() | hostile(4)
 
 
 @st.composite
@@ -129,7 +155,7 @@ def segments(draw: st.DrawFn, texts: st.SearchStrategy[str]) -> tuple[Segment, .
         start_s = round(now_s + draw(seconds(4)), 3)
         end_s = round(start_s + 0.001 * max(len(text), 1) + draw(seconds(20)), 3)
         timed = draw(words(text, start_s, end_s)) if draw(st.booleans()) else ()
-        made.append(Segment(start_s, end_s, text, timed, draw(speakers), draw(probabilities), draw(notes)))
+        made.append(Segment(start_s, end_s, text, timed, draw(speakers), draw(probabilities), draw(remarks)))
         now_s = end_s
     return tuple(made)
 
@@ -152,7 +178,7 @@ def documents(draw: st.DrawFn, texts: st.SearchStrategy[str] | None = None) -> D
         language=draw(st.none() | st.sampled_from(["en", "ja"])),
         segments=said,
         chunks=(chunk,),
-        coverage=Coverage(*[draw(seconds(100)) for _ in range(5)]),
+        coverage=Coverage(*[draw(seconds(100)) for _ in range(6)]),
         provenance=PROVENANCE,
         gaps=tuple(draw(st.lists(gaps(), max_size=2))),
         loud=tuple(draw(st.lists(gaps(), max_size=2))),
@@ -168,3 +194,67 @@ def unruly_documents(draw: st.DrawFn) -> Document:
         start_s, end_s = draw(seconds(5)), draw(seconds(5))
         made.append(Segment(start_s, end_s, text, draw(words(text, 0.0, 9.0)), draw(speakers)))
     return document(*made, duration_s=draw(seconds(5)))
+
+
+# What is made of the words
+
+
+@st.composite
+def stretches(draw: st.DrawFn, longest_s: float = 60.0) -> tuple[float, float]:
+    start_s = draw(seconds(500))
+    return start_s, start_s + draw(seconds(longest_s))
+
+
+kinds = st.sampled_from(get_args(EventKind))
+events = st.builds(
+    lambda stretch, kind, confidence, text: Event(*stretch, kind, confidence, text),
+    stretches(),
+    kinds,
+    probabilities,
+    st.just("") | hostile(4),
+)
+notes = st.builds(
+    lambda stretch, text, reason, speaker: Note(*stretch, text, reason, speaker),
+    stretches(),
+    hostile(),
+    remarks,
+    speakers,
+)
+points = st.builds(
+    lambda stretch, text, who, when, quote, heard, doubt: Point(text, *stretch, who, when, quote, heard, doubt),
+    stretches() | st.just((None, None)),
+    hostile(6),
+    speakers,
+    remarks,
+    remarks,
+    st.none() | st.booleans(),
+    remarks,
+)
+
+
+def few(of: st.SearchStrategy[object]) -> st.SearchStrategy[tuple[object, ...]]:
+    return st.lists(of, max_size=2).map(tuple)
+
+
+summaries = st.builds(
+    Summary, hostile(3), few(points), few(points), few(points), few(points), few(points), few(notes), remarks
+)
+analyses = st.builds(Analysis, hostile(3), st.just(FACTS), st.lists(events, max_size=40).map(tuple), few(notes))
+answers = st.builds(Answer, st.just("ask"), remarks, hostile(), st.just("text"), few(notes), remarks) | st.builds(
+    Answer, st.just("ask"), remarks, hostile().map(json.dumps), st.just("json"), few(notes), remarks
+)
+
+
+@st.composite
+def full_documents(draw: st.DrawFn) -> Document:
+    """Documents of any task, with whatever may be in them."""
+    made = draw(documents())
+    task = draw(st.sampled_from(["transcribe", "summarize", "transcribe,analyze", "ask"]))
+    return replace(
+        made,
+        provenance=replace(PROVENANCE, task=task, prompts={"ask": draw(hostile(3))}),
+        events=draw(few(events)),  # type: ignore[arg-type]
+        summary=draw(st.none() | summaries),
+        analysis=draw(st.none() | analyses),
+        answers=draw(few(answers)),  # type: ignore[arg-type]
+    )

@@ -10,12 +10,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
-from document_strategies import document, documents, promise, silent, spoken
+from document_strategies import FACTS, document, found, full_documents, promise, silent, spoken
 from hypothesis import given
 from hypothesis import strategies as st
 
 from audiocli.errors import OutputError, UsageError
-from audiocli.writers import FORMATS, Shape, paths, render, write
+from audiocli.records import Analysis, Event
+from audiocli.writers import FORMATS, Shape, every, paths, render, write
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -39,20 +40,45 @@ def everything(directory: Path) -> list[str]:
 def test_one_file_for_each_format_below_the_folder_with_parents_made(tmp_path: Path) -> None:
     written = write(named("a/b/talk"), FORMATS, tmp_path / "out", Shape())
     assert [path.relative_to(tmp_path).as_posix() for path in written] == [
-        f"out/a/b/talk{suffix}" for suffix in (".json", ".md", ".txt", ".srt", ".vtt", ".tsv")
+        f"out/a/b/talk{suffix}" for suffix in (".json", ".md", ".txt", ".srt", ".vtt", ".tsv", ".png")
     ]
     assert everything(tmp_path) == sorted(path.relative_to(tmp_path).as_posix() for path in written)
 
 
-@pytest.mark.parametrize("name", FORMATS)
+TEXTS = [name for name in FORMATS if name != "png"]
+
+
+@pytest.mark.parametrize("name", TEXTS)
 def test_a_file_holds_what_its_format_renders_in_utf_8(name: str, tmp_path: Path) -> None:
     made = document(spoken("naïve 吾輩", 0))
     (path,) = write(made, [name], tmp_path, Shape())
     assert path.read_bytes().decode("utf-8") == FORMATS[name].render(made, Shape())
 
 
+def test_a_picture_is_written_byte_for_byte(tmp_path: Path) -> None:
+    made = found("analyze", analysis=Analysis("measured", FACTS, (Event(0, 600, "speech"),)))
+    (path,) = write(made, ["png"], tmp_path, Shape())
+    assert path.read_bytes().startswith(b"\x89PNG\r\n\x1a\n")
+    assert path.read_bytes() == FORMATS["png"].render(made, Shape())
+
+
+def test_a_picture_is_not_for_standard_output() -> None:
+    with pytest.raises(UsageError, match="'png' is a picture .* give a folder with -o"):
+        render(document(), "png", Shape())
+
+
+@pytest.mark.parametrize("task", ["transcribe", "translate", "summarize", "ask", "transcribe,summarize"])
+def test_all_formats_are_those_of_text(task: str) -> None:
+    assert every(task) == ("json", "md", "txt", "srt", "vtt", "tsv")
+
+
+@pytest.mark.parametrize("task", ["analyze", "transcribe,analyze", "transcribe, analyze"])
+def test_all_formats_of_an_analysis_have_its_picture(task: str) -> None:
+    assert every(task) == tuple(FORMATS)
+
+
 @promise
-@given(made=documents(), name=st.sampled_from(list(FORMATS)))
+@given(made=full_documents(), name=st.sampled_from(TEXTS))
 def test_every_format_is_utf_8_and_ends_its_last_line(made: Document, name: str) -> None:
     rendered = render(made, name, Shape())
     assert rendered.encode("utf-8").endswith(b"\n") or rendered == ""
@@ -93,7 +119,7 @@ def test_an_unknown_format_is_refused_with_the_known_ones(tmp_path: Path) -> Non
         lambda: paths("a", ["docx"], tmp_path),
         lambda: write(named("a"), ["txt", "docx"], tmp_path, Shape()),
     ):
-        with pytest.raises(UsageError, match="'docx': choose from json, md, txt, srt, vtt, tsv"):
+        with pytest.raises(UsageError, match="'docx': choose from json, md, txt, srt, vtt, tsv, png"):
             attempt()
     assert everything(tmp_path) == []
 
@@ -234,7 +260,8 @@ def test_a_name_of_undecodable_bytes_is_written_in_every_format(tmp_path: Path) 
         written = write(made, FORMATS, tmp_path, Shape())
     except OutputError as error:
         pytest.skip(f"this file system takes UTF-8 names only: {error}")
-    assert all(path.read_bytes().decode("utf-8") for path in written)
+    assert len(written) == len(FORMATS)
+    assert all(path.read_bytes().decode("utf-8") for path in written if path.suffix != ".png")
 
 
 def test_the_suffixes_are_different_and_begin_with_a_dot() -> None:

@@ -5,16 +5,32 @@ from __future__ import annotations
 import copy
 import json
 import math
+from dataclasses import fields, replace
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from document_strategies import PROVENANCE, document, documents, promise, silent, spoken
+from document_strategies import FACTS, PROVENANCE, document, documents, full_documents, hostile, promise, silent, spoken
 from hypothesis import given
 from jsonschema import Draft202012Validator
 
-from audiocli.records import ChunkSpan, Coverage, Document, Gap, Provenance, Segment, Word
-from audiocli.writers.json_ import SCHEMA, render, render_line, to_dict
+from audiocli.records import (
+    Analysis,
+    Answer,
+    ChunkSpan,
+    Coverage,
+    Document,
+    Event,
+    Facts,
+    Gap,
+    Note,
+    Point,
+    Provenance,
+    Segment,
+    Summary,
+    Word,
+)
+from audiocli.writers.json_ import SCHEMA, data, dumped, render, render_line, to_dict
 from audiocli.writers.shape import Shape
 
 if TYPE_CHECKING:
@@ -22,6 +38,9 @@ if TYPE_CHECKING:
 
 schema = json.loads(resources.files("audiocli.writers").joinpath("schema.json").read_text(encoding="utf-8"))
 validator = Draft202012Validator(schema)
+
+NOTE = Note(0.0, 12.0, "Ann greets.", "repeats itself", "Ann")
+POINT = Point("Say hello", 0.12345, 2.0, "Ann", "today", "Hello there.", True, "nobody said when")
 
 FULL = Document(
     source="talks/meeting.mp3",
@@ -35,12 +54,18 @@ FULL = Document(
     gaps=(Gap(3.0, 4.0, "out of memory"),),
     loud=(Gap(5.0, 6.0, "-12 dBFS"),),
     warnings=("the end is cut off",),
+    events=(Event(2.5, 3.0, "music", 0.5, "a piano"),),
+    summary=Summary("ultravox's notes", (POINT,), (POINT,), (POINT,), (POINT,), (POINT,), (NOTE,), "cut short"),
+    analysis=Analysis("measured", FACTS, (Event(0.0, 2.0, "speech"),), (NOTE,)),
+    answers=(Answer("ask", "Who?", '{"who": ["Ann"]}', "json", (NOTE,), "guesswork"),),
 )
+FREE = {"settings", "libraries", "prompts", "data"}
+"""Fields whose content is not for the schema to say."""
 
 
 def objects(value: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[str | int, ...]]:
     """Where in a JSON value the objects with fixed keys are."""
-    if isinstance(value, dict) and path[-1:] not in [("settings",), ("libraries",)]:
+    if isinstance(value, dict) and not FREE & {*path}:
         yield path
     for key, child in value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ():
         yield from objects(child, (*path, key))
@@ -61,7 +86,7 @@ def test_the_schema_is_one() -> None:
 
 
 @promise
-@given(documents())
+@given(full_documents())
 def test_every_document_follows_the_schema(made: Document) -> None:
     for rendered in (render(made, Shape()), render_line(made, Shape())):
         validator.validate(json.loads(rendered))
@@ -69,8 +94,9 @@ def test_every_document_follows_the_schema(made: Document) -> None:
 
 def test_the_sample_has_an_object_of_every_kind() -> None:
     validator.validate(to_dict(FULL))
-    fixed = [definition for definition in schema["$defs"].values() if definition["type"] == "object"]
-    assert len(list(objects(to_dict(FULL)))) == len(fixed) + 2  # the document itself, and loud, which is a gap as well
+    kinds = [definition for definition in schema["$defs"].values() if definition["type"] == "object"]
+    described = {frozenset(kind["properties"]) for kind in (schema, *kinds)}
+    assert {frozenset(at(to_dict(FULL), path)) for path in objects(to_dict(FULL))} == described
 
 
 @pytest.mark.parametrize(("path", "key"), FIELDS)
@@ -87,7 +113,7 @@ def test_an_unknown_field_is_refused(path: tuple[str | int, ...]) -> None:
     assert not validator.is_valid(broken)
 
 
-@pytest.mark.parametrize(("path", "key"), FIELDS)
+@pytest.mark.parametrize(("path", "key"), [field for field in FIELDS if field[1] != "data"])
 def test_a_field_of_another_type_is_refused(path: tuple[str | int, ...], key: str) -> None:
     broken = copy.deepcopy(to_dict(FULL))
     at(broken, path)[key] = [{"not": "this"}] if isinstance(at(broken, path)[key], list) else ["nor this"]
@@ -103,7 +129,7 @@ def test_what_was_said_comes_back_as_it_was(made: Document) -> None:
 
 
 @promise
-@given(documents())
+@given(full_documents())
 def test_one_document_is_one_line_for_every_reader_of_lines(made: Document) -> None:
     rendered = render_line(made, Shape())
     assert rendered.endswith("}\n")
@@ -153,6 +179,72 @@ def test_a_probability_or_setting_that_is_no_number_is_null() -> None:
 def test_a_time_that_is_no_number_is_our_mistake_and_not_written() -> None:
     with pytest.raises(ValueError, match="JSON"):
         render_line(document(Segment(math.nan, 1, "a")), Shape())
+
+
+def test_what_was_made_of_the_words_is_there_whole() -> None:
+    read = json.loads(render_line(FULL, Shape()))
+    assert read["events"] == [{"start": 2.5, "end": 3.0, "kind": "music", "text": "a piano", "confidence": 0.5}]
+    note = {"start": 0.0, "end": 12.0, "text": "Ann greets.", "speaker": "Ann", "unreliable": "repeats itself"}
+    point = {"text": "Say hello", "start": 0.123, "end": 2.0, "who": "Ann", "when": "today", "quote": "Hello there."}
+    lists = ("overview", "key_points", "decisions", "action_items", "open_questions")
+    assert [read["summary"][name] for name in lists] == [[{**point, "found": True, "doubt": "nobody said when"}]] * 5
+    assert (read["summary"]["notes"], read["summary"]["unreliable"]) == ([note], "cut short")
+    assert (read["analysis"]["notes"], read["analysis"]["facts"]["pauses"]) == ([note], FACTS.pauses)
+    assert read["answers"][0]["data"] == {"who": ["Ann"]}
+
+
+def test_the_seconds_of_every_kind_make_the_sum() -> None:
+    coverage = Coverage(1, 2, 4, 8, 16, 32)
+    read = json.loads(render_line(replace(document(), coverage=coverage), Shape()))["coverage"]
+    assert (read["skipped"], read["sum"]) == (32, 63)
+
+
+def test_each_list_of_a_summary_keeps_its_own_points() -> None:
+    names = ("overview", "key_points", "decisions", "action_items", "open_questions")
+    summary = Summary("m", **{name: (Point(name),) for name in names})
+    read = to_dict(replace(document(), summary=summary))["summary"]
+    assert [read[name][0]["text"] for name in names] == list(names)
+
+
+def test_every_fact_is_in_its_own_field() -> None:
+    names = [field.name for field in fields(Facts)]
+    written = to_dict(replace(document(), analysis=Analysis("m", Facts(*range(len(names))), ())))["analysis"]["facts"]
+    seconds = {"speech_s": "speech", "longest_pause_s": "longest_pause", "clipped_s": "clipped"}
+    assert written == {seconds.get(name, name): index for index, name in enumerate(names)}
+
+
+def test_a_level_without_a_bottom_is_null() -> None:
+    silence = replace(FACTS, peak_dbfs=-math.inf, snr_db=math.nan)
+    written = to_dict(replace(document(), analysis=Analysis("measured", silence, ())))["analysis"]["facts"]
+    assert (written["peak_dbfs"], written["snr_db"], written["loudness_lufs"]) == (None, None, None)
+
+
+@promise
+@given(hostile())
+def test_an_answer_in_json_is_data(text: str) -> None:
+    answer = Answer("ask", None, json.dumps({"said": [text, None, 1.5]}), "json")
+    read = json.loads(render_line(replace(document(), answers=(answer,)), Shape()))["answers"][0]
+    assert read["data"] == {"said": [text.replace("\ud800", "\ufffd"), None, 1.5]}
+    assert json.loads(read["text"])["said"][0] == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "no JSON", '{"a": 1', "NaN", "[Infinity]", "-Infinity", "1e999", "[" * 60 + "]" * 60, "[" * 9**6]
+    + ["9" * 5000 + "e", '{"a": ' * 60 + "1" + "}" * 60],
+)
+def test_an_answer_that_no_reader_would_take_for_json_is_text_alone(text: str) -> None:
+    made = replace(document(), answers=(Answer("ask", None, text, "json"),))
+    (read,) = json.loads(render(made, Shape()))["answers"]
+    assert (read["text"], read["data"]) == (text, None)
+
+
+def test_lists_in_lists_are_data_as_deep_as_anybody_writes_them() -> None:
+    assert dumped(data(Answer("ask", None, "[" * 50 + "]" * 50, "json")), indent=None) == "[" * 50 + "]" * 50
+
+
+def test_text_that_happens_to_be_json_is_text() -> None:
+    assert data(Answer("ask", None, "42")) is None
 
 
 def test_silence_has_no_segments_and_full_coverage() -> None:

@@ -2,20 +2,39 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import replace
 
 import pytest
-from document_strategies import document, documents, hostile, promise, silent, spoken
+from document_strategies import FACTS, PROVENANCE, document, documents, found, full_documents, promise, silent, spoken
 from hypothesis import given
 from markdown_it import MarkdownIt
 
-from audiocli.records import Coverage, Document, Gap, Segment
-from audiocli.writers.markdown import PARAGRAPH_S, PAUSE_S, escape, render
+from audiocli.records import Analysis, Answer, Coverage, Document, Event, Gap, Note, Point, Segment, Summary
+from audiocli.writers.facts import facts_rows
+from audiocli.writers.markdown import PARAGRAPH_S, PAUSE_S, render
 from audiocli.writers.said import line
 from audiocli.writers.shape import Shape
 
 parser = MarkdownIt("commonmark").enable(["table", "strikethrough"])
+
+LISTS = ["Overview", "Key points", "Decisions", "Action items", "Open questions"]
+OURS = {*LISTS, "Analysis", "Timeline", "What was heard", "Transcript", "Not heard", "Warnings"} | {
+    "Loud, but not taken for speech"
+}
+MINUTES = Summary(
+    "extractive: quotes only",
+    overview=(Point("We met.", 12, 14, quote="We met.", found=True), Point("We left.", 3723, quote="We left.")),
+    key_points=(Point("Tickets rose", 60, 64, quote="tickets went up", found=True),),
+    decisions=(Point("It moves to May", 190, quote="we move it to the spring", found=False),),
+    action_items=(
+        Point("Send the draft", 230, who="Ben", when="by Wednesday"),
+        Point("Book a room", None, when="tomorrow", doubt="nobody named a day"),
+        Point("Call <legal>", 240, who="*Ann*"),
+    ),
+    open_questions=(Point("Who pays?", 500),),
+)
 
 
 def blocks(page: str) -> list[tuple[str, str]]:
@@ -36,33 +55,6 @@ def paragraphs(page: str) -> list[str]:
 
 
 @promise
-@given(hostile().filter(line))
-def test_escaped_text_reads_as_that_text_wherever_it_stands(text: str) -> None:
-    said = line(text)
-    assert blocks(escape(text)) == [("p", said)]
-    assert blocks(f"# {escape(text)}") == [("h1", said)]
-    assert blocks(f"- {escape(text)}") == [("p", said)]
-    assert blocks(f"[0:00] {escape(text)}") == [("p", f"[0:00] {said}")]
-
-
-@pytest.mark.parametrize(
-    "said",
-    ["# no title", "1. no list", "2) nor this", "- nor this", "+ nor", "> no quote", "===", "---", "``` no code", "***"]
-    + ["<script>alert(1)</script>", "<!-- hidden", "&lt; &#60; AT&T", "[a](javascript:b)", "![x](y)", "[x]: http://y"]
-    + ["*a* _b_ __c__ ~~d~~ `e`", "| a | b |", "back\\slash \\", "$x$", "5 # # ##", "<http://a.b>", "snake_case_name"],
-)
-def test_markup_in_the_recording_stays_text(said: str) -> None:
-    assert blocks(escape(said)) == [("p", said)]
-    assert blocks(f"# {escape(said)}") == [("h1", said)]
-    assert "<" not in escape(said)
-
-
-def test_ordinary_text_is_not_disfigured() -> None:
-    said = "Well, AT&T's meeting_2024.mp3 cost 3.5 % (or more): naïve? \"No!\" – it's fine; 吾輩は猫である。"
-    assert escape(said) == said
-
-
-@promise
 @given(documents())
 def test_the_paragraphs_hold_every_segment_once_in_order(made: Document) -> None:
     page = " ".join(paragraphs(render(made, Shape())))
@@ -72,16 +64,19 @@ def test_the_paragraphs_hold_every_segment_once_in_order(made: Document) -> None
 
 
 @promise
-@given(documents())
-def test_no_html_and_no_heading_comes_from_outside(made: Document) -> None:
+@given(full_documents())
+def test_no_html_no_link_and_no_heading_comes_from_outside(made: Document) -> None:
     tokens = parser.parse(render(made, Shape()))
     kinds = {child.type for token in tokens for child in token.children or []}
-    headings = [
-        after.content for token, after in zip(tokens, tokens[1:], strict=False) if token.tag == "h2" and after.content
-    ]
-    assert not {token.type for token in tokens} & {"html_block", "code_block", "fence", "blockquote_open", "table_open"}
-    assert kinds <= {"text", "strong_open", "strong_close", "em_open", "em_close", "hardbreak"}
-    assert set(headings) <= {"Not heard", "Loud, but not taken for speech", "Warnings"}
+    assert not {token.type for token in tokens} & {"html_block", "code_block", "blockquote_open"}
+    assert kinds <= {"text", "strong_open", "strong_close", "em_open", "em_close", "hardbreak", "softbreak"}
+    assert [token.info for token in tokens if token.type == "fence"] == ["json"] * sum(
+        answer.format == "json" for answer in made.answers
+    )
+    assert sum(token.type == "table_open" for token in tokens) == (made.analysis is not None)
+    asked = {line(answer.question or "") or answer.prompt for answer in made.answers}
+    assert {text for tag, text in blocks(render(made, Shape())) if tag in ("h2", "h3")} <= OURS | asked
+    assert sum(token.type == "heading_open" and token.tag == "h1" for token in tokens) == 1
 
 
 def test_the_page_opens_with_the_name_and_the_facts() -> None:
@@ -163,3 +158,223 @@ def test_silence_says_that_nothing_was_transcribed() -> None:
     page = blocks(render(silent(), Shape()))
     assert ("p", "<em_open>Nothing was transcribed.<em_close>") in page
     assert paragraphs(render(silent(), Shape())) == []
+
+
+# Events
+
+
+def test_music_stands_among_the_words_and_ends_the_paragraph() -> None:
+    events = (
+        Event(60, 70, "sound", text="a *door*"),
+        Event(4, 5, "music"),
+        Event(0, 9, "speech"),
+        Event(20, 30, "silence"),
+    )
+    said = (Segment(0, 4, "One."), Segment(4, 6, "Two."), Segment(6, 8, "Three."))
+    page = render(replace(document(*said), events=events), Shape())
+    assert paragraphs(page) == [
+        "[0:00] One.",
+        "[0:04–0:05] <em_open>[music]<em_close>",
+        "[0:04] Two. Three.",
+        "[1:00–1:10] <em_open>[sound: a *door*]<em_close>",
+    ]
+
+
+def test_a_recording_of_music_says_that_and_that_nothing_was_transcribed() -> None:
+    page = blocks(render(replace(silent(), events=(Event(0, 12.5, "music"),)), Shape()))
+    assert page[2:4] == [
+        ("p", "<em_open>Nothing was transcribed.<em_close>"),
+        ("p", "[0:00–0:12] <em_open>[music]<em_close>"),
+    ]
+
+
+# A summary
+
+
+def test_a_summary_is_a_page_of_minutes() -> None:
+    page = blocks(render(found("summarize", spoken("We met.", 12), summary=MINUTES), Shape()))
+    bold, doubtful = "<strong_open>{}<strong_close>", "<em_open>(doubtful: {})<em_close>"
+    assert page[1:-1] == [
+        ("p", "10:00 · language en · model whisper-tiny.en"),
+        ("p", f"{bold.format('Summary:')} extractive: quotes only"),
+        ("h2", "Overview"),
+        ("p", "[0:12] “We met.”"),
+        ("p", "[1:02:03] “We left.”"),
+        ("h2", "Key points"),
+        ("p", "[1:00] Tickets rose — “tickets went up”"),
+        ("h2", "Decisions"),
+        (
+            "p",
+            "[3:10] It moves to May — “we move it to the spring” "
+            + doubtful.format("the quoted words are not in the transcript"),
+        ),
+        ("h2", "Action items"),
+        ("p", f"[3:50] Send the draft — {bold.format('Ben')}, by Wednesday"),
+        ("p", f"Book a room — tomorrow {doubtful.format('nobody named a day')}"),
+        ("p", f"[4:00] Call <legal> — {bold.format('*Ann*')}"),
+        ("h2", "Open questions"),
+        ("p", "[8:20] Who pays?"),
+    ]
+
+
+def test_the_points_are_items_and_the_overview_reads_as_text() -> None:
+    tokens = parser.parse(render(found("summarize", summary=MINUTES), Shape()))
+    assert sum(token.type == "bullet_list_open" for token in tokens) == 4
+    assert sum(token.type == "list_item_open" for token in tokens) == 6
+
+
+def test_an_empty_list_has_no_heading_and_an_empty_summary_says_so() -> None:
+    one = Summary("notes of ultravox", decisions=(Point("Yes.", 0.0), Point(" \n")), unreliable="cut *short*")
+    assert blocks(render(found("summarize", summary=one), Shape()))[2:-1] == [
+        ("p", "<strong_open>Summary:<strong_close> notes of ultravox"),
+        ("p", "<em_open>(unreliable: cut *short*)<em_close>"),
+        ("h2", "Decisions"),
+        ("p", "[0:00] Yes."),
+    ]
+    nothing = blocks(render(found("summarize", summary=Summary("extractive: quotes only")), Shape()))
+    assert ("p", "<em_open>There is nothing to summarize.<em_close>") in nothing
+
+
+def test_a_summary_that_could_not_be_taken_apart_keeps_its_lines() -> None:
+    whole = Summary(
+        "notes of ultravox", (Point("We met.\n\n- *Ann*\n- Ben\n# End", doubt="no form"),), unreliable="formless"
+    )
+    page = blocks(render(found("summarize", summary=whole), Shape()))
+    assert page[4:-1] == [
+        ("h2", "Overview"),
+        ("p", "We met."),
+        ("p", "*Ann*"),
+        ("p", "Ben"),
+        ("p", "# End"),
+        ("p", "<em_open>(doubtful: no form)<em_close>"),
+    ]
+
+
+@pytest.mark.parametrize("task", ["summarize", "analyze", "ask", "summarize,ask"])
+def test_the_transcript_is_left_out_where_it_was_not_asked_for(task: str) -> None:
+    page = render(found(task, spoken("Good morning.", 0), summary=MINUTES), Shape())
+    assert "Good morning" not in page
+    assert "## Transcript" not in page
+
+
+@pytest.mark.parametrize("task", ["transcribe,summarize", "summarize,translate", "summarize, translate"])
+def test_the_transcript_follows_the_summary_where_both_were_asked_for(task: str) -> None:
+    page = blocks(render(found(task, spoken("Good morning.", 0), summary=MINUTES), Shape()))
+    assert page.index(("h2", "Transcript")) == page.index(("h2", "Open questions")) + 2
+    assert ("p", "[0:00] Good morning.") in page
+
+
+def test_words_that_nothing_was_made_of_are_shown_whatever_was_asked() -> None:
+    assert ("p", "[0:00] Good morning.") in blocks(render(found("answer", spoken("Good morning.", 0)), Shape()))
+
+
+def test_a_task_without_a_result_says_so() -> None:
+    page = blocks(render(replace(found("ask"), gaps=(Gap(0, 600, "out of memory"),)), Shape()))
+    assert page[2:5] == [
+        ("p", "<em_open>There is no result.<em_close>"),
+        ("h2", "Not heard"),
+        ("p", "0:00–10:00: out of memory"),
+    ]
+
+
+# An analysis
+
+
+def test_an_analysis_has_its_facts_its_course_and_what_was_heard() -> None:
+    timeline = (Event(0, 5, "speech"), Event(5, 600, "music"), Event(5, 60, "tone", text="<calm>"))
+    heard = (Note(0, 300, "Ann:\n- laughs\n- **sings**"), Note(270, 600, "x x x", "repeats itself", "Channel 2"))
+    analysis = Analysis("measured", FACTS, timeline, heard)
+    page = blocks(render(found("analyze", analysis=analysis), Shape()))
+    rows = [cell for row in facts_rows(FACTS) for cell in row]
+    bold = "<strong_open>{}<strong_close>"
+    assert page[2:-1] == [
+        ("h2", "Analysis"),
+        ("p", f"{bold.format('Method:')} measured"),
+        *[("th", cell) for cell in ("Measured", "Value")],
+        *[("td", cell) for cell in rows],
+        ("h3", "Timeline"),
+        ("p", "0:00–0:05 speech"),
+        ("p", "0:05–1:00 tone: <calm>"),
+        ("p", "0:05–10:00 music"),
+        ("h3", "What was heard"),
+        ("p", bold.format("0:00–5:00")),
+        ("p", "Ann:"),
+        ("p", "laughs"),
+        ("p", bold.format("sings")),
+        ("p", bold.format("4:30–10:00 Channel 2")),
+        ("p", "<em_open>(unreliable: repeats itself)<em_close>"),
+        ("p", "x x x"),
+    ]
+
+
+def test_a_long_timeline_says_what_was_joined() -> None:
+    timeline = tuple(Event(index, index + 0.5, "music") for index in range(100))
+    page = blocks(render(found("analyze", analysis=Analysis("measured", FACTS, timeline)), Shape()))
+    assert page[-3:-1] == [
+        ("p", "0:00–1:39 music"),
+        ("p", "<em_open>(stretches up to 0.5 s apart are joined)<em_close>"),
+    ]
+
+
+# Answers
+
+
+def test_an_answer_stands_under_its_question_or_its_prompts_name() -> None:
+    answers = (
+        Answer("ask", "Who *is* it?", "Ann.\n\n- and Ben"),
+        Answer("mood", None, "calm calm calm", unreliable="repeats itself"),
+        Answer("ask", "Why?", " \n"),
+    )
+    assert blocks(render(found("ask", answers=answers), Shape()))[2:-1] == [
+        ("h2", "Who *is* it?"),
+        ("p", "Ann."),
+        ("p", "and Ben"),
+        ("h2", "mood"),
+        ("p", "<em_open>(unreliable: repeats itself)<em_close>"),
+        ("p", "calm calm calm"),
+        ("h2", "Why?"),
+        ("p", "<em_open>There is no answer.<em_close>"),
+    ]
+
+
+@pytest.mark.parametrize("value", ['{"a": "```\\n```", "b": "<b>"}', '"```"', '["\\u2028", "~~~"]', "null"])
+def test_json_stands_in_a_block_of_code_that_it_cannot_end(value: str) -> None:
+    answers = (Answer("ask", "Who?", value, "json"), Answer("ask", "Next?", "Ann."))
+    page = render(found("ask", answers=answers), Shape())
+    if value == "null":
+        assert ("p", "null") in blocks(page)
+        return
+    (fence,) = [token for token in parser.parse(page) if token.type == "fence"]
+    assert json.loads(fence.content) == json.loads(value)
+    assert ("h2", "Next?") in blocks(page)
+
+
+def test_an_answer_over_several_recordings_has_no_length_and_no_coverage() -> None:
+    made = Document(
+        "all recordings", "across", 0.0, None, (), (), Coverage(), PROVENANCE, answers=(Answer("ask", "Who?", "Ann."),)
+    )
+    page = blocks(render(replace(made, provenance=replace(PROVENANCE, task="ask")), Shape()))
+    assert page[:-1] == [("h1", "all recordings"), ("p", "model whisper-tiny.en"), ("h2", "Who?"), ("p", "Ann.")]
+    assert page[-1][1].startswith("ask by whisper-tiny.en")
+
+
+def test_what_was_to_be_json_and_is_not_stays_readable() -> None:
+    page = blocks(render(found("ask", answers=(Answer("ask", "Who?", "{Ann}\n<b>", "json"),)), Shape()))
+    assert ("p", "{Ann}<hardbreak><b>") in page
+
+
+# The account
+
+
+def test_what_was_skipped_is_accounted_for_where_a_part_was_asked() -> None:
+    part = replace(document(), coverage=Coverage(transcribed_s=30, skipped_s=45.5))
+    assert "failed 0.0 s, skipped 45.5 s · sum 75.5 s" in render(part, Shape())
+    assert "skipped" not in render(document(), Shape())
+
+
+def test_the_footer_names_the_tasks_and_the_prompts() -> None:
+    made = found("transcribe,summarize", spoken("Hello.", 0))
+    prompted = replace(made, provenance=replace(made.provenance, prompts={"notes": "9f", "reduce": "7d"}))
+    _, footer = blocks(render(prompted, Shape()))[-1]
+    assert "transcribe, summarize by whisper-tiny.en" in footer
+    assert "· prompts notes, reduce ·" in footer

@@ -11,12 +11,24 @@ from itertools import pairwise
 
 import av
 import pytest
-from document_strategies import document, documents, hostile, promise, prose, silent, spoken, unruly_documents, width
+from document_strategies import (
+    document,
+    documents,
+    events,
+    found,
+    hostile,
+    promise,
+    prose,
+    silent,
+    spoken,
+    unruly_documents,
+    width,
+)
 from hypothesis import given
 from hypothesis import strategies as st
 
 from audiocli.errors import UsageError
-from audiocli.records import Document, Segment, Word
+from audiocli.records import Document, Event, Segment, Word
 from audiocli.writers.said import line
 from audiocli.writers.shape import Shape
 from audiocli.writers.subtitles import Cue, columns, cues, render_srt, render_vtt, written_speaker
@@ -228,6 +240,113 @@ def test_the_speaker_is_a_prefix_in_srt_and_a_voice_in_vtt() -> None:
 @given(st.text(max_size=60), st.integers(10, 60))
 def test_a_written_speaker_takes_half_a_line_at_most(speaker: str, room: int) -> None:
     assert width(written_speaker(line(speaker), room)) <= room // 2
+
+
+# Sounds
+
+
+heard = st.lists(events, max_size=6).map(tuple)
+
+
+def split(made: Document, shape: Shape) -> tuple[list[Cue], list[Cue]]:
+    """The cues that stand for words, and those that stand for sounds."""
+    spoken_cues = list(cues(replace(made, events=()), shape))
+    rest = list(cues(made, shape))
+    for cue in spoken_cues:
+        rest.remove(cue)
+    return spoken_cues, rest
+
+
+@promise
+@given(documents() | unruly_documents(), heard, shapes)
+def test_sounds_change_nothing_about_the_words_and_overlap_nothing(
+    made: Document, events: tuple[Event, ...], shape: Shape
+) -> None:
+    spoken_cues, sounds = split(replace(made, events=events), shape)
+    for number, cue in enumerate(sounds):
+        others = [*spoken_cues, *sounds[:number]]
+        assert all(cue.end_ms <= other.start_ms or other.end_ms <= cue.start_ms for other in others)
+
+
+@promise
+@given(documents(), heard, shapes)
+def test_a_sound_is_shown_while_it_lasts_for_a_second_or_more(
+    made: Document, events: tuple[Event, ...], shape: Shape
+) -> None:
+    for cue in split(replace(made, events=events), shape)[1]:
+        assert cue.end_ms - cue.start_ms >= min(1000, round(shape.max_cue_s * 1000))
+        assert any(
+            round(event.start_s * 1000) <= cue.start_ms
+            and cue.end_ms <= round(event.end_s * 1000)
+            and cue.lines[0].startswith(f"[{event.kind}")
+            for event in events
+        )
+        assert width(cue.lines[0]) <= shape.max_line_width
+
+
+@promise
+@given(documents(), heard, shapes)
+def test_subtitles_with_sounds_read_back_in_order(made: Document, events: tuple[Event, ...], shape: Shape) -> None:
+    both = replace(made, events=events)
+    expected = [(cue.start_ms, cue.end_ms) for cue in cues(both, shape, written_speaker)]
+    assert expected == sorted(expected)
+    assert [(start, end) for start, end, _ in parse_srt(render_srt(both, shape))] == expected
+    assert [(start, end) for start, end, _, _ in parse_vtt(render_vtt(both, shape))] == sorted(
+        (cue.start_ms, cue.end_ms) for cue in cues(both, shape)
+    )
+
+
+def shown_sounds(
+    *events: Event, words: tuple[Segment, ...] = (), shape: Shape | None = None
+) -> list[tuple[int, int, str]]:
+    made = replace(document(*words), events=events)
+    return [(cue.start_ms, cue.end_ms, cue.lines[0]) for cue in split(made, shape or Shape())[1]]
+
+
+def test_music_is_shown_until_somebody_speaks_and_not_for_ever() -> None:
+    words = (Segment(5, 8, "Good morning."),)
+    assert shown_sounds(Event(1, 60, "music"), words=words) == [(1000, 5000, "[music]"), (8000, 15_000, "[music]")]
+
+
+def test_music_waits_for_the_last_of_those_who_speak_at_once() -> None:
+    words = (Segment(0, 6, "Let me finish this.", speaker="Ann"), Segment(1, 2, "No!", speaker="Bob"))
+    assert shown_sounds(Event(0, 9, "music"), words=words) == [(6000, 9000, "[music]")]
+
+
+def test_music_under_a_conversation_does_not_flicker_in_every_pause() -> None:
+    words = tuple(Segment(start, start + 3, "Some words that take a while.") for start in range(2, 40, 6))
+    assert shown_sounds(Event(0, 44, "music"), words=words) == [(0, 2000, "[music]")]
+
+
+def test_a_sound_under_speech_or_under_a_second_is_left_out() -> None:
+    words = (Segment(5, 8, "Good morning, all of you."),)
+    assert shown_sounds(Event(5, 8.9, "music"), Event(20, 20.9, "sound"), words=words) == []
+    assert shown_sounds(Event(5, 9, "music"), words=words) == [(8000, 9000, "[music]")]
+
+
+def test_speech_and_silence_are_no_sounds() -> None:
+    kinds = ("speech", "silence", "tone", "setting", "singing")
+    assert shown_sounds(*(Event(0, 5, kind) for kind in kinds)) == [(0, 5000, "[singing]")]  # type: ignore[arg-type]
+
+
+def test_music_and_singing_at_once_take_turns() -> None:
+    assert shown_sounds(Event(0, 20, "music"), Event(0, 20, "singing")) == [
+        (0, 7000, "[music]"),
+        (7000, 14_000, "[singing]"),
+    ]
+
+
+def test_what_a_model_said_of_a_sound_is_shown_where_it_fits() -> None:
+    door = Event(0, 3, "sound", text="a <door>")
+    assert shown_sounds(door) == [(0, 3000, "[sound: a <door>]")]
+    assert shown_sounds(door, shape=Shape(max_line_width=12)) == [(0, 3000, "[sound]")]
+    assert "[sound: a &lt;door&gt;]" in render_vtt(replace(document(), events=(door,)), Shape())
+
+
+@pytest.mark.parametrize("task", ["summarize", "ask", "analyze"])
+def test_subtitles_hold_the_words_whatever_was_asked(task: str) -> None:
+    assert "Good morning." in render_srt(found(task, spoken("Good morning.", 0)), Shape())
+    assert render_srt(found(task), Shape()) == ""
 
 
 def test_silence_gives_an_empty_srt_and_a_vtt_with_its_header_alone() -> None:

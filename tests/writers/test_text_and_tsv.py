@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import csv
 import io
+import json
+from dataclasses import replace
 
-from document_strategies import document, documents, promise, silent
+import pytest
+from document_strategies import FACTS, document, documents, found, full_documents, promise, silent, spoken
 from hypothesis import given
 
-from audiocli.records import Document, Segment
+from audiocli.records import Analysis, Answer, Document, Event, Note, Point, Segment, Summary
 from audiocli.writers import text, tsv
+from audiocli.writers.facts import facts_rows
 from audiocli.writers.said import line
 from audiocli.writers.shape import Shape
 
@@ -63,3 +67,115 @@ def test_tsv_has_a_speaker_column_only_if_one_is_known() -> None:
 def test_silence_is_an_empty_text_and_a_header() -> None:
     assert text.render(silent(), Shape()) == ""
     assert tsv.render(silent(), Shape()) == "start\tend\ttext\n"
+
+
+# Music and the like
+
+MUSIC = (
+    Event(5, 8, "silence"),
+    Event(6, 6, "music"),
+    Event(1.5, 4, "music"),
+    Event(1, 2, "speech"),
+    Event(9, 9.4, "sound", text="a\tdoor"),
+)
+
+
+def test_sounds_are_lines_among_the_words() -> None:
+    made = replace(document(Segment(0, 1, "One."), Segment(2, 3, "Two.", speaker="Ann")), events=MUSIC)
+    assert text.render(made, Shape()) == "One.\n[music]\nAnn: Two.\n[sound: a door]\n"
+    assert rows(tsv.render(made, Shape()))[1:] == [
+        ["0", "1000", "One.", ""],
+        ["1500", "4000", "[music]", ""],
+        ["2000", "3000", "Two.", "Ann"],
+        ["9000", "9400", "[sound: a door]", ""],
+    ]
+
+
+@promise
+@given(documents())
+def test_sounds_move_no_word(made: Document) -> None:
+    heard = replace(made, events=MUSIC)
+    for render in (text.render, tsv.render):
+        kept = [row for row in render(heard, Shape()).splitlines() if "[music]" not in row and "[sound: " not in row]
+        assert kept == render(made, Shape()).splitlines()
+
+
+# What was made of the words
+
+MINUTES = Summary(
+    "extractive: quotes only",
+    overview=(Point("We met.", 12, 14, quote="We met.", found=True),),
+    action_items=(Point("Send <it>", 230, who="Ben", when="by Wednesday", doubt="nobody said when"),),
+)
+
+
+def test_a_summary_is_a_plain_page() -> None:
+    assert text.render(found("summarize", spoken("We met.", 12), summary=MINUTES), Shape()) == (
+        "Summary (extractive: quotes only)\n\n"
+        "Overview\n[0:12] “We met.”\n\n"
+        "Action items\n- [3:50] Send <it> — Ben, by Wednesday (doubtful: nobody said when)\n"
+    )
+
+
+def test_an_empty_summary_says_so_and_a_doubtful_one_too() -> None:
+    nothing = Summary("notes of ultravox", unreliable="cut short")
+    assert text.render(found("summarize", summary=nothing), Shape()) == (
+        "Summary (notes of ultravox)\n(unreliable: cut short)\nThere is nothing to summarize.\n"
+    )
+
+
+def test_a_summary_that_could_not_be_taken_apart_keeps_its_lines() -> None:
+    whole = Summary("notes of ultravox", (Point("\nWe met.\n  - Ann\n\n- Ben\n"), Point("We left.")))
+    made = text.render(found("summarize", summary=whole), Shape())
+    assert made == "Summary (notes of ultravox)\n\nOverview\nWe met.\n  - Ann\n\n- Ben\nWe left.\n"
+
+
+def test_the_transcript_stays_one_line_a_segment_whatever_else_was_asked() -> None:
+    made = found("transcribe,summarize", spoken("We met.", 12), summary=MINUTES)
+    assert text.render(made, Shape()) == "We met.\n"
+
+
+def test_the_only_answer_is_that_answer_line_by_line() -> None:
+    answer = Answer("ask", "Who?", "\nAnn:\n  - sings\x1b[31m\n\n\nBen.\n\n")
+    assert text.render(found("ask", answers=(answer,)), Shape()) == "Ann:\n  - sings [31m\n\n\nBen.\n"
+
+
+def test_an_answer_in_json_can_be_read_by_a_program() -> None:
+    answer = Answer("ask", "Who?", '{"who":  ["Ann"]}', "json")
+    assert json.loads(text.render(found("ask", answers=(answer,)), Shape())) == {"who": ["Ann"]}
+
+
+def test_several_answers_stand_under_their_questions() -> None:
+    answers = (Answer("ask", "Who?", "Ann."), Answer("mood", None, "calm calm", unreliable="repeats itself"))
+    assert text.render(found("ask", answers=answers), Shape()) == (
+        "Who?\nAnn.\n\nmood\n(unreliable: repeats itself)\ncalm calm\n"
+    )
+    assert text.render(found("summarize,ask", summary=MINUTES, answers=answers[:1]), Shape()).endswith(
+        "\n\nWho?\nAnn.\n"
+    )
+
+
+def test_an_analysis_has_facts_course_and_notes() -> None:
+    timeline = (Event(0, 5, "speech"), Event(5, 600, "tone", text="calm"))
+    notes = (Note(0, 300, "Ann laughs.\nBen too."), Note(270, 600, "x x x", "repeats itself", "Channel 2"))
+    facts = "".join(f"{name}: {value}\n" for name, value in facts_rows(FACTS))
+    assert text.render(found("analyze", analysis=Analysis("measured", FACTS, timeline, notes)), Shape()) == (
+        f"Analysis (measured)\n{facts}\n"
+        "Timeline\n- 0:00–0:05 speech\n- 0:05–10:00 tone: calm\n\n"
+        "[0:00–5:00]\nAnn laughs.\nBen too.\n\n"
+        "[4:30–10:00] Channel 2\n(unreliable: repeats itself)\nx x x\n"
+    )
+
+
+@promise
+@given(full_documents())
+def test_no_text_obeys_a_terminal_escape(made: Document) -> None:
+    written = text.render(made, Shape())
+    assert not {char for char in written if char != "\n" and not char.isprintable()} & set("\x00\x07\x1b\x7f\x9b\t\r")
+
+
+@pytest.mark.parametrize("task", ["summarize", "ask", "analyze"])
+def test_the_table_holds_the_words_whatever_was_asked(task: str) -> None:
+    made = found(task, spoken("Good morning.", 0), summary=MINUTES)
+    assert rows(tsv.render(made, Shape()))[1:] == [["0", "800", "Good morning."]]
+    assert tsv.render(found(task, summary=MINUTES), Shape()) == "start\tend\ttext\n"
