@@ -344,6 +344,233 @@ def test_a_long_recording_is_merged_in_time_that_grows_with_its_length():
     assert merge_time_s(400) < 3 * 10 * min(merge_time_s(40), merge_time_s(40))
 
 
+# ---------------------------------------------------------------------------------------- seams without any times
+
+
+def untimed(heard):
+    """The same replies from an engine that tells no times."""
+    return replace(heard, reply=Reply(" ".join(segment.text for segment in heard.reply.segments)))
+
+
+@quick
+@given(talks())
+def test_without_times_too_every_word_is_told_once_and_in_order(talk):
+    words, windows, total = talk
+    heard = [untimed(Heard(one, answer(words, one))) for one in windows]
+    told = document(hearing_of(heard, total / RATE))
+    assert told.text.split() == [word.text.strip() for word in words]
+    assert not any(segment.words for segment in told.segments)
+    assert_times_are_sound(told)
+
+
+@settings(max_examples=30, deadline=None)
+@given(talks(), st.integers(0, 2**32 - 1))
+def test_without_times_errors_near_a_seam_tell_no_word_twice_and_lose_none_elsewhere(talk, seed):
+    """As with times, where the sides agree on most of what both heard."""
+    words, windows, total = talk
+    shared = Counter(word.text for one in windows for word in whole_words(words, one))
+    rng = np.random.default_rng(seed)
+    heard = [Heard(one, misheard(answer(words, one), shared, rng)) for one in windows]
+    for before, after in pairwise(heard):
+        if after.window.overlap:
+            said = [{word.text.strip() for word in whole_words(words, one.window)} for one in (before, after)]
+            agreed = said[0] & set(before.reply.text.split()) & set(after.reply.text.split())
+            assume(len(agreed) > 0.5 * len(said[0] & said[1]))
+    told = document(hearing_of(list(map(untimed, heard)), total / RATE))
+    found = [text for text in told.text.split() if text.startswith("w")]
+    assert found == sorted(set(found), key=lambda text: int(text[1:]))
+    assert {word.text.strip() for word in words if shared[word.text] == 1} <= set(found)
+    assert_times_are_sound(told)
+
+
+def untimed_seam(left, right, left_s=(0, 30), right_s=(28, 58)):
+    """The Document of two windows that share two seconds, of which there is text only."""
+    before = Heard(window(left_s), Reply(left))
+    after = Heard(window(right_s, index=1, overlap_s=left_s[1] - right_s[0]), Reply(right))
+    return document(hearing_of([before, after]))
+
+
+BODY = " ".join(f"a{number:02}" for number in range(65))
+REST = " ".join(f"z{number:02}" for number in range(65))
+
+
+@pytest.mark.parametrize(
+    ("left", "right", "told"),
+    [
+        pytest.param("we go on to the next", "go on to the next point", "we go on to the next point", id="all agree"),
+        pytest.param("we go on to the nest", "on to the next point", "we go on to the next point", id="last misheard"),
+        pytest.param(
+            "we go on to the next", "own to the next point", "we go on to the next point", id="first misheard"
+        ),
+        pytest.param("we go on to the", "go on now to the next", "we go on now to the next", id="the right has more"),
+        pytest.param("we go on now to the", "go on to the next", "we go on to the next", id="the left has more"),
+        pytest.param("we go on to Thee.", "Go, on; to the next", "we go on to the next", id="capitals and stops"),
+        pytest.param("we go on to the uh", "go on to the next", "we go on to the next", id="one invented at the end"),
+        pytest.param("we go on to the", "so go on to the next", "we go on to the next", id="one invented at the start"),
+        pytest.param("we said no no no", "no no no never", "we said no no no never", id="a true repeat"),
+    ],
+)
+def test_without_times_two_tellings_of_a_seam_become_one(left, right, told):
+    assert untimed_seam(f"{BODY} {left}", f"{right} {REST}").text == f"{BODY} {told} {REST}"
+
+
+@pytest.mark.parametrize("hurry", [0.4, 2.5])
+def test_a_change_of_pace_that_no_estimate_knows_neither_doubles_nor_loses_words(hurry):
+    """Said at another pace before the seam than after it, the shared words lie seconds from where letters put them."""
+    words, at_s, both = [], 0.0, 58.0
+    while at_s < both:
+        words.append((at_s, f"w{len(words):03}"))
+        at_s += 0.4 if 22 < at_s < 36 else 0.4 * hurry
+    left = " ".join(text for start_s, text in words if start_s <= 29.6)
+    right = " ".join(text for start_s, text in words if start_s >= 28)
+    assert untimed_seam(left, right).text == " ".join(text for _, text in words)
+
+
+@pytest.mark.parametrize("word", ["no", "really"])
+@pytest.mark.parametrize("step_s", [0.25, 0.4, 0.5])
+def test_without_times_a_word_said_again_and_again_is_told_about_as_often_as_it_was_said(word, step_s):
+    count = int(30 / step_s)
+    told = untimed_seam(" ".join([word] * count), " ".join([word] * count)).text.split()
+    assert len(told) == pytest.approx(58 / step_s, abs=1)
+
+
+def test_without_times_and_agreement_each_side_tells_its_half_of_the_overlap():
+    left = " ".join(f"a{number:02}" for number in range(60))  # two a second
+    right = " ".join(f"z{number:02}" for number in range(60))
+    told = untimed_seam(left, right).text.split()
+    assert told == [*left.split()[:58], *right.split()[2:]]
+
+
+def test_a_word_that_both_sides_have_far_from_the_seam_is_no_agreement():
+    left = " ".join(f"a{number:02}" for number in range(60)).replace("a50", "there")
+    right = " ".join(f"z{number:02}" for number in range(60)).replace("z09", "there")
+    told = untimed_seam(left, right).text.split()
+    assert told == [*left.split()[:58], *right.split()[2:]]
+
+
+@pytest.mark.parametrize(("left", "right"), [("", f"{BODY}"), (f"{BODY}", ""), ("", ""), ("...", f"{BODY}")])
+def test_without_times_a_side_that_says_nothing_takes_nothing_from_the_other(left, right):
+    told = untimed_seam(left, right).text
+    assert " ".join(word for word in told.split() if word != "...") == f"{left} {right}".replace("...", "").strip()
+
+
+def test_without_times_a_language_without_blanks_is_told_once():
+    said = "今日はとても良い天気ですので公園へ散歩に行きましょうそれから駅前の店で昼ごはんを食べて午後は本を読みます"
+    told = untimed_seam(said[:32], said[27:], (0, 12), (10, 22)).text
+    assert told.replace(" ", "") == said
+
+
+def test_a_sentence_that_is_cut_ends_when_it_did_before():
+    assert untimed_seam(f"{BODY} we go on", f"we go on {REST}").segments[-1].end_s == 58
+
+
+def test_one_side_with_times_and_one_without_are_told_once():
+    words = " ".join(f"w{number:02}" for number in range(44))
+    left = Heard(window((0, 20)), reply(spoken(0.2, " ".join(words.split()[:24]), 0.7, 0.8)))
+    right = Heard(window((18, 36), index=1, overlap_s=2), Reply(" ".join(words.split()[22:])))
+    told = document(hearing_of([left, right]))
+    assert told.text == words
+    assert all(segment.end_s <= 20 for segment in told.segments if segment.words)
+
+
+def test_sides_with_estimated_times_meet_inside_what_both_heard():
+    told = untimed_seam("It was late. " + "so we went on " * 12, "on so we went on and on. Then it rained. " * 5)
+    seam_at = next(at for at, one in enumerate(told.segments) if one.end_s >= 28)
+    assert 28 <= told.segments[seam_at].end_s == told.segments[seam_at + 1].start_s <= 30
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.sampled_from(["a", "b", "no", "the", "and", "Yes.", "天", "気。", "x"]), max_size=40), st.data())
+def test_no_word_that_only_one_side_could_hear_is_lost_whatever_the_text(words, data):
+    """Whatever repeats: words further from the seam than any estimate may be off are told, in order."""
+    left = [f"l{number}" for number in range(80)] + words
+    right = data.draw(st.permutations(words)) + [f"r{number}" for number in range(80)]
+    told = untimed_seam(" ".join(left), " ".join(right)).text.split()
+    marks = [word for word in told if word[0] in "lr" and word[1:].isdigit()]
+    assert marks == sorted(set(marks), key=lambda mark: (mark[0], int(mark[1:])))
+    assert {f"l{number}" for number in range(50)} | {f"r{number}" for number in range(30, 80)} <= set(marks)
+
+
+# ---------------------------------------------------------------------------------- sentences with estimated times
+
+
+def sentences(text, *pieces_s):
+    told = document(hearing_of([Heard(window(*pieces_s), Reply(text))], 200)).segments
+    return [(segment.text, segment.start_s, segment.end_s) for segment in told]
+
+
+def test_a_reply_without_times_is_told_by_sentences_that_share_its_time_by_their_letters():
+    told = sentences("It rained all day. We stayed in! Did you?", (10, 30))
+    assert [text for text, _, _ in told] == ["It rained all day.", "We stayed in!", "Did you?"]
+    assert [told[0][1], told[-1][2]] == [10, 30]
+    assert [end_s for _, _, end_s in told[:-1]] == [start_s for _, start_s, _ in told[1:]]
+    assert [end_s - start_s for _, start_s, end_s in told] == pytest.approx(
+        [18 / 41 * 20, 14 / 41 * 20, 9 / 41 * 20], abs=0.01
+    )
+
+
+def test_sentences_with_estimated_times_claim_no_times_for_words():
+    told = document(hearing_of([Heard(window((0, 20)), Reply("It rained. We stayed in."))]))
+    assert [segment.words for segment in told.segments] == [(), ()]
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("Dr. Smith came at 3.5 p.m. and left. Good.", ["Dr. Smith came at 3.5 p.m. and left.", "Good."]),
+        ('He said: "Go." She went.', ['He said: "Go."', "She went."]),
+        ("No comma, no stop", ["No comma, no stop"]),
+        ("first line\n\nsecond line", ["first line", "second line"]),
+        ("今日は良い天気です。散歩に行きましょう。", ["今日は良い天気です。", "散歩に行きましょう。"]),
+        ("「行こう。」彼は言った。", ["「行こう。」", "彼は言った。"]),
+        ("...", ["..."]),
+    ],
+)
+def test_sentences_end_where_a_reader_sees_their_end(text, told):
+    assert [sentence for sentence, _, _ in sentences(text, (0, 10))] == told
+
+
+def test_a_sentence_too_short_to_read_is_told_with_the_next():
+    told = sentences("No. No. No. He will not come to the meeting today. Ok.", (0, 10))
+    assert [text for text, _, _ in told] == ["No. No.", "No. He will not come to the meeting today. Ok."]
+
+
+def test_long_silence_between_sentences_is_in_none_of_them():
+    """By the letters the first sentence ends a second after the silence that was taken out."""
+    told = sentences("We stayed in the house. It rained all day", (0, 10), (60, 70))
+    assert told == [("We stayed in the house.", 0, 10), ("It rained all day", 60, 70)]
+
+
+def test_long_silence_far_from_the_end_of_any_sentence_is_cut_out_between_two_words():
+    told = sentences("one two six ten one two six ten one two six ten", (0, 12), (60, 72))
+    assert told == [("one two six ten one two", 0, 12), ("six ten one two six ten", 60, 72)]
+
+
+def test_a_short_pause_inside_a_window_stays_inside_its_sentence():
+    assert sentences("one two six ten one two six ten", (0, 6), (7.5, 12)) == [
+        ("one two six ten one two six ten", 0, 12)
+    ]
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.text(st.sampled_from('ab. 。!?天気\n"A1'), max_size=80),
+    st.lists(st.tuples(st.integers(1, 400), st.integers(1, 900)), min_size=1, max_size=5),
+)
+def test_sentences_lose_no_letter_and_lie_in_order_within_their_window(text, steps):
+    ends = np.cumsum([step for pair in steps for step in pair]) / 10
+    pieces = list(zip(ends[::2].tolist(), ends[1::2].tolist(), strict=True))
+    told = document(hearing_of([Heard(window(*pieces), Reply(text))], 1000))
+    assert "".join(told.text.split()) == "".join(text.split())
+    assert_times_are_sound(told)
+    for segment in told.segments:
+        assert pieces[0][0] <= segment.start_s and segment.end_s <= pieces[-1][1]
+        assert not any(
+            after - before >= 2 and segment.start_s < before and after < segment.end_s
+            for (_, before), (after, _) in pairwise(pieces)
+        )
+
+
 # ------------------------------------------------------------------------------------------- joins and other times
 
 
@@ -425,13 +652,16 @@ KINDS = {
     "event": Reply(""),
     "failed": None,
 }
-GRAVER_FIRST = ["failed", "unreliable", "transcribed", "event", "silence"]
+GRAVER_FIRST = ["failed", "unreliable", "transcribed", "skipped", "event", "silence"]
 millisecond = RATE // 1000
 
 
 @st.composite
 def accounts(draw):
-    """Hearings with windows of every kind, some overlapping, and the kind of each millisecond as a plain count."""
+    """Hearings with windows of every kind, some overlapping, of some of which only a part was chosen.
+
+    With them the kind of each millisecond as a plain count.
+    """
     total = draw(st.integers(1, 400))
     truth = np.full(total, GRAVER_FIRST.index("silence"))
     hearings = []
@@ -448,9 +678,17 @@ def accounts(draw):
                 loud.append(span)
             else:
                 heard.append(Heard(Window(len(heard), (span,)), KINDS[kind], "lost" if kind == "failed" else None))
+        only = draw(st.none() | st.lists(st.integers(0, total), unique=True, max_size=8).map(sorted))
+        if only is not None:
+            chosen = list(zip(only[::2], only[1::2], strict=False))
+            left_out = np.ones(total, bool)
+            for start, stop in chosen:
+                left_out[start:stop] = False
+            truth[left_out] = np.minimum(truth[left_out], GRAVER_FIRST.index("skipped"))
+            only = tuple(Span(start * millisecond, stop * millisecond) for start, stop in chosen)
         for start, stop, kind in marks:
             truth[start:stop] = np.minimum(truth[start:stop], GRAVER_FIRST.index(kind))
-        hearings.append(Hearing(Speech((), total * millisecond, tuple(loud)), tuple(heard), channel))
+        hearings.append(Hearing(Speech((), total * millisecond, tuple(loud)), tuple(heard), channel, only))
     return hearings, {kind: int((truth == rank).sum()) for rank, kind in enumerate(GRAVER_FIRST)}
 
 
@@ -482,6 +720,36 @@ def test_the_seconds_sum_up_to_the_duration_wherever_the_samples_lie(lengths, re
 def test_silence_taken_out_of_a_window_is_silence():
     told = document(hearing_of([Heard(window((1, 3), (10, 14)), reply(spoken(0, "a")))], 20))
     assert told.coverage == Coverage(transcribed_s=6.0, silence_s=14.0)
+
+
+def test_what_was_not_chosen_is_skipped_and_silence_is_silence_only_where_it_was_chosen():
+    heard = [Heard(window((12, 14), (17, 20)), reply(spoken(0, "a")))]
+    hearing = Hearing(Speech((), samples(60)), tuple(heard), only=(Span(samples(10), samples(20)),))
+    assert document(hearing).coverage == Coverage(transcribed_s=5.0, silence_s=5.0, skipped_s=50.0)
+    assert document(hearing).coverage.share == 1.0
+    assert document(replace(hearing, heard=(), only=())).coverage == Coverage(skipped_s=60.0)
+    assert document(replace(hearing, only=(Span(0, samples(60)),))).coverage.skipped_s == 0
+
+
+def test_what_was_loud_where_nobody_was_to_listen_is_not_listed():
+    loud = (Span(samples(5), samples(12)), Span(samples(30), samples(40)))
+    hearing = Hearing(Speech((), samples(60), loud), (), only=(Span(samples(10), samples(20)),))
+    told = document(hearing)
+    assert told.loud == (Gap(10.0, 12.0, "loud, but not taken for speech"),)
+    assert told.coverage == Coverage(event_s=2.0, silence_s=8.0, skipped_s=50.0)
+
+
+def test_what_a_prompt_heard_counts_as_transcribed_and_is_neither_gap_nor_text():
+    heard = [
+        Heard(window((0, 10)), None, noted=True),
+        Heard(window((10, 20), index=1), None, "out of memory"),
+        Heard(window((30, 40), index=2), Reply("It is about rain.", unreliable="loops"), noted=True),
+        Heard(window((40, 45), index=3), Reply("It is about rain."), noted=True),
+    ]
+    told = document(hearing_of(heard))
+    assert told.coverage == Coverage(transcribed_s=15.0, unreliable_s=10.0, failed_s=10.0, silence_s=25.0)
+    assert told.segments == () and told.loud == ()
+    assert told.gaps == (Gap(10.0, 20.0, "out of memory"),)
 
 
 def test_what_could_not_be_heard_is_a_gap_with_its_reason():

@@ -13,10 +13,13 @@ import soundfile
 
 from audiocli.engines.fake import tones
 from audiocli.errors import DecodeError
-from audiocli.records import RATE
-from audiocli.road import Road, quietest
+from audiocli.records import RATE, Span
+from audiocli.road import PHRASE_S, Road, quietest, survey
 
 ROOT = Path(__file__).parents[1]
+SAMPLES = ROOT / "samples"
+FRAME = 480
+"""Samples in a frame of the detectors used here."""
 
 
 def talk(seconds, seed=0):
@@ -28,8 +31,20 @@ def talk(seconds, seed=0):
     return tones(words, seconds), words
 
 
-def road(path, detector="webrtc", window_s=30.0, channel=None):
-    return Road(path, channel=channel, detector=detector, window_s=window_s)
+def road(path, detector="webrtc", window_s=30.0, channel=None, **more):
+    return Road(path, channel=channel, detector=detector, window_s=window_s, **more)
+
+
+def marked(spans, total):
+    """Which samples lie in spans: bool (total,)."""
+    flags = np.zeros(total, bool)
+    for span in spans:
+        flags[span.start : span.stop] = True
+    return flags
+
+
+def marked_windows(pairs, total):
+    return marked([piece for window, _ in pairs for piece in window.pieces], total)
 
 
 @pytest.fixture(params=["PCM_16", "FLOAT"])
@@ -151,6 +166,149 @@ def test_a_window_may_wait_through_a_silence_longer_than_a_block(tmp_path):
     np.testing.assert_allclose(
         clip, np.concatenate([samples[piece.start : piece.stop] for piece in window.pieces]), rtol=0, atol=1e-4
     )
+
+
+# ------------------------------------------------------------------------------------------------ a part of it only
+
+
+PARTS = {
+    "begins and ends inside": [(31.3, 92.0), (150.0, 170.01), (200.0, 259.99)],
+    "the beginning": [(0, 40.0)],
+    "the end": [(250.123, 300.7)],
+    "everything": [(0, 300.7)],
+    "nothing": [],
+    "less than a frame": [(100.0, 100.01)],
+}
+
+
+@pytest.mark.parametrize("detector", ["webrtc", "off"])
+@pytest.mark.parametrize("part", PARTS)
+def test_of_a_part_is_heard_what_would_be_heard_of_it_anyway_and_nothing_else(recording, detector, part):
+    path, samples, _ = recording
+    only = [Span(round(start_s * RATE), round(stop_s * RATE)) for start_s, stop_s in PARTS[part]]
+    pairs = list(road(path, detector, only=only))
+    heard, wanted = marked_windows(pairs, len(samples)), marked(only, len(samples))
+    due = wanted & marked_windows(road(path, detector), len(samples))
+    assert not (heard & ~wanted).any()
+    missed = np.flatnonzero(due & ~heard)
+    edges = [edge for span in only for edge in (span.start, span.stop)]
+    assert all(min(abs(edge - sample) for edge in edges) < FRAME for sample in missed.tolist())
+    assert part != "everything" or not len(missed)
+    for window, clip in pairs:
+        source = np.concatenate([samples[piece.start : piece.stop] for piece in window.pieces])
+        np.testing.assert_allclose(clip, source, rtol=0, atol=1e-4)
+
+
+def test_what_is_marked_of_the_recording_does_not_depend_on_what_is_heard_of_it(recording):
+    path, _, _ = recording
+    whole, part = road(path), road(path, only=[Span(50 * RATE, 60 * RATE)])
+    list(whole)
+    list(part)
+    assert part.speech == whole.speech
+    assert part.heard == whole.heard
+
+
+def test_everything_chosen_gives_the_same_windows_as_no_choice(recording):
+    path, samples, _ = recording
+    assert [window for window, _ in road(path, only=[Span(0, len(samples))])] == [window for window, _ in road(path)]
+
+
+class Tape:
+    def __init__(self):
+        self.blocks = []
+
+    def push(self, block):
+        self.blocks.append(block.copy())
+
+
+@pytest.mark.parametrize("only", [None, [], [Span(50 * RATE, 60 * RATE)]], ids=["all", "nothing", "a part"])
+def test_who_listens_gets_every_sample_once_and_in_order(recording, only):
+    path, samples, _ = recording
+    first, second = Tape(), Tape()
+    list(road(path, only=only, listeners=[first, second]))
+    np.testing.assert_allclose(np.concatenate(first.blocks), samples, rtol=0, atol=1e-4)
+    np.testing.assert_array_equal(np.concatenate(second.blocks), np.concatenate(first.blocks))
+    assert len(first.blocks) > 1
+
+
+def test_who_listens_hears_nothing_more_once_stopped(recording):
+    path, _, _ = recording
+    answers, tape = iter([False, False, True]), Tape()
+    list(road(path, listeners=[tape], stopped=lambda: next(answers)))
+    assert len(tape.blocks) == 2
+
+
+# ----------------------------------------------------------------------------------------------------- the survey
+
+
+@pytest.mark.parametrize("detector", ["webrtc", "off"])
+def test_a_survey_tells_ascending_phrases_that_hold_every_word(recording, detector):
+    path, samples, words = recording
+    found = survey(path, None, detector=detector)
+    assert found.total == len(samples)
+    assert all(0 < span.length <= PHRASE_S * RATE for span in found.spans)
+    assert all(before.stop <= after.start for before, after in pairwise(found.spans))
+    said = marked(found.spans, len(samples))
+    for start_s, _ in words:
+        assert said[round(start_s * RATE) : round((start_s + 0.3) * RATE)].all()
+
+
+@pytest.mark.parametrize("name", ["meeting.mp3", "lecture.m4a", "call.ogg"])
+def test_a_survey_ends_its_phrases_where_it_is_quiet(name):
+    """The fifth of a second around each end is quieter than speech: for nearly all by 20 dB."""
+    tape = Tape()
+    list(road(SAMPLES / name, "off", only=[], listeners=[tape]))
+    samples = np.concatenate(tape.blocks).astype(np.float64)
+    found = survey(SAMPLES / name, None, detector="webrtc")
+    speech_db = 10 * np.log10(np.mean(samples[marked(found.spans, found.total)] ** 2))
+    ends = [edge for span in found.spans for edge in (span.start, span.stop) if 800 < edge < found.total - 800]
+    levels_db = [10 * np.log10(np.mean(samples[edge - 800 : edge + 800] ** 2) + 1e-12) for edge in ends]
+    assert len(ends) > 20
+    assert np.mean(np.array(levels_db) < speech_db - 20) > 0.9
+
+
+def test_a_survey_tells_apart_what_the_road_hears_as_one():
+    """A lecture with hardly a pause: one stretch of two and a half minutes, and three dozen phrases."""
+    one = road(SAMPLES / "lecture.m4a")
+    list(one)
+    assert len(one.speech.spans) == 1
+    assert len(survey(SAMPLES / "lecture.m4a", None, detector="webrtc").spans) > 25
+
+
+def test_steady_noise_is_surveyed_in_parts_that_lie_end_to_end(tmp_path):
+    noise = 0.2 * np.random.default_rng(0).standard_normal(100 * RATE).astype(np.float32)
+    soundfile.write(tmp_path / "noise.wav", noise, RATE)
+    spans = survey(tmp_path / "noise.wav", None, detector="webrtc").spans
+    assert all(span.length <= PHRASE_S * RATE for span in spans)
+    assert [span.start for span in spans[1:]] == [span.stop for span in spans[:-1]]
+    assert spans[-1].stop - spans[0].start > 99 * RATE
+
+
+def test_a_survey_of_one_channel_does_not_hear_the_others(tmp_path):
+    left, right = tones([(2.0, 1), (2.4, 1), (2.8, 1)], 12), tones([(8.0, 2), (8.4, 2), (8.8, 2)], 12)
+    soundfile.write(tmp_path / "two.wav", np.stack([left, right], axis=1), RATE)
+    spans = survey(tmp_path / "two.wav", 1, detector="webrtc").spans
+    assert all(7.8 * RATE < span.start < span.stop < 9.5 * RATE for span in spans) and spans
+
+
+def test_once_stopped_a_survey_ends_with_what_it_has(recording):
+    path, samples, _ = recording
+    answers = iter([False, False, True])
+    found = survey(path, None, detector="webrtc", stopped=lambda: next(answers))
+    assert 0 < found.total < len(samples) / 2
+    assert found.spans[-1].stop <= found.total
+
+
+def test_a_silent_recording_is_surveyed_as_silent(tmp_path):
+    soundfile.write(tmp_path / "silent.wav", np.zeros(5 * RATE, np.float32), RATE)
+    found = survey(tmp_path / "silent.wav", None, detector="webrtc")
+    assert (found.spans, found.total) == ((), 5 * RATE)
+
+
+def test_what_is_no_audio_cannot_be_surveyed(tmp_path):
+    (tmp_path / "notes.wav").write_text("not a recording")
+    with pytest.raises(DecodeError):
+        survey(tmp_path / "notes.wav", None, detector="webrtc")
 
 
 def test_what_is_no_audio_is_a_decode_error(tmp_path):
