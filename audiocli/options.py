@@ -10,6 +10,7 @@ import inspect
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from copy import copy
 from dataclasses import MISSING, dataclass, fields
 from difflib import get_close_matches
 from pathlib import Path
@@ -32,6 +33,7 @@ NOTHING = (None, "", "~", "null")
 ClickError: type[Exception] = typer.BadParameter.__mro__[2]
 
 INPUT, MODEL, ANSWER, OUTPUT, RUN = "Input", "Model", "What is asked", "Output", "This run"
+LANGUAGE_MODEL = "Audio language models"
 
 
 def _option(panel: str, help_: str, *names: str, **more: Any) -> Any:
@@ -59,6 +61,13 @@ class Settings:
     vad_filter: Annotated[
         bool, _option(INPUT, "--no-vad-filter is --vad off.", "--vad-filter/--no-vad-filter", hidden=True)
     ] = True
+    select: Annotated[
+        Literal["speech", "densest"],
+        _option(INPUT, "speech: all of it. densest: where most is said, up to --budget; for podcasts."),
+    ] = "speech"
+    budget: Annotated[
+        str | None, _option(INPUT, "How much --select densest hears, such as 90s or 10m.", metavar="TIME")
+    ] = None
 
     model: Annotated[
         str, _option(MODEL, "A name (tiny.en, small, large-v3-turbo …), a hub id or a folder. auto: what is built in.")
@@ -72,6 +81,81 @@ class Settings:
     threads: Annotated[int | None, _option(MODEL, "CPU threads for the model.", min=1, metavar="N")] = None
     offline: Annotated[bool, _option(MODEL, "Make no network call at all.", "--offline/--no-offline")] = False
 
+    clips_per_request: Annotated[
+        int | None,
+        _option(
+            LANGUAGE_MODEL,
+            "Clips of 30 s in one message, for models that take several; more than one is experimental.",
+            min=1,
+            metavar="N",
+        ),
+    ] = None
+    downsample: Annotated[
+        int | None,
+        _option(
+            LANGUAGE_MODEL, "Pool audio by 4 instead of 2: half the tokens (Qwen2-Audio; experimental).", metavar="N"
+        ),
+    ] = None
+    top_p: Annotated[
+        float, _option(LANGUAGE_MODEL, "Choose among tokens that together have this share.", min=0.0, max=1.0)
+    ] = 1.0
+    repetition_penalty: Annotated[
+        float | None,
+        _option(LANGUAGE_MODEL, "Above 1 makes repeats less likely; as the model's makers advise.", min=0.1),
+    ] = None
+    max_new_tokens: Annotated[
+        int | None,
+        _option(LANGUAGE_MODEL, "Most tokens of one answer; by the length of the audio.", min=1, metavar="N"),
+    ] = None
+    seed: Annotated[int, _option(LANGUAGE_MODEL, "Of sampling, with a temperature above 0.", min=0)] = 0
+    quantize: Annotated[
+        Literal["8bit", "4bit"] | None, _option(LANGUAGE_MODEL, "Load the language model's weights smaller.")
+    ] = None
+    attn: Annotated[
+        str | None, _option(LANGUAGE_MODEL, "sdpa, eager, flash_attention_2 …; transformers chooses.", metavar="NAME")
+    ] = None
+    compile: Annotated[
+        bool, _option(LANGUAGE_MODEL, "Compile the model: slow to start, then faster.", "--compile/--no-compile")
+    ] = False
+    language_model: Annotated[
+        str | None,
+        _option(LANGUAGE_MODEL, "Where Ultravox's language model is: a hub id or a folder.", metavar="ID|FOLDER"),
+    ] = None
+    text_model: Annotated[
+        str | None,
+        _option(
+            LANGUAGE_MODEL,
+            "Let this language model read the transcript, instead of the audio model that hears.",
+            metavar="ID|FOLDER",
+        ),
+    ] = None
+
+    tasks: Annotated[
+        str | None, _option(ANSWER, "transcribe, translate, summarize, analyze; several with commas.", metavar="NAMES")
+    ] = None
+    prompt: Annotated[
+        list[str] | None,
+        _option(
+            ANSWER, "A prompt's name (see 'audiocli prompts list') or YAML file; may be repeated.", metavar="NAME|FILE"
+        ),
+    ] = None
+    var: Annotated[
+        list[str] | None,
+        _option(ANSWER, "Give a variable of the prompt its value; may be repeated.", metavar="NAME=VALUE"),
+    ] = None
+    question: Annotated[
+        str | None, _option(ANSWER, "What to ask the recordings.", "--question", "-q", metavar="TEXT")
+    ] = None
+    across: Annotated[
+        bool, _option(ANSWER, "Answer once more, over all recordings together.", "--across/--no-across")
+    ] = False
+    with_transcript: Annotated[
+        bool,
+        _option(
+            ANSWER, "Write down the words too, and check quotes against them.", "--with-transcript/--no-with-transcript"
+        ),
+    ] = False
+    events: Annotated[bool, _option(ANSWER, "Mark music and singing among the words.", "--events/--no-events")] = False
     task: Annotated[
         Literal["transcribe", "translate"], _option(ANSWER, "translate: into English, with multilingual models.")
     ] = "transcribe"
@@ -106,7 +190,7 @@ class Settings:
         str | None,
         _option(
             OUTPUT,
-            "json, md, txt, srt, vtt, tsv; several with commas; all. Default: md on stdout, json,md with -o.",
+            "json, md, txt, srt, vtt, tsv, png; several with commas; all. Default: md on stdout, json,md with -o.",
             "--output-format",
             "-f",
         ),
@@ -136,10 +220,21 @@ class Settings:
 
 
 NAMES = tuple(field.name for field in fields(Settings))
+LISTS = ("prompt", "var")
+"""Settings that hold several values."""
+ONLY_FOR: Mapping[str, tuple[str, ...]] = {
+    "tasks": ("run",),
+    "question": ("ask",),
+    "across": ("ask", "run"),
+    "with_transcript": ("summarize", "ask", "run"),
+    "text_model": ("summarize", "ask", "run"),
+    "task": ("transcribe", "summarize", "ask"),
+}
+"""Settings that only some commands read; the others have no option for them."""
 
 
-def command(body: Callable[[list[str], Settings], None]) -> Callable[..., None]:
-    """Make a typer command of a function that takes inputs and Settings."""
+def command(name: str, body: Callable[[list[str], Settings], None]) -> Callable[..., None]:
+    """Make the typer command `name` of a function that takes inputs and Settings."""
 
     def called(**given: Any) -> None:
         given.pop("config")
@@ -165,13 +260,27 @@ def command(body: Callable[[list[str], Settings], None]) -> Callable[..., None]:
     keyword = inspect.Parameter.KEYWORD_ONLY
     parameters = [
         inspect.Parameter("files", keyword, annotation=files, default=None),
-        *(inspect.Parameter(name, keyword, annotation=hint, default=default) for name, hint, default in _described()),
+        *(
+            inspect.Parameter(setting, keyword, annotation=_for(name, setting, hint), default=default)
+            for setting, hint, default in _described()
+            if name in ONLY_FOR.get(setting, (name,))
+        ),
         inspect.Parameter("config", keyword, annotation=config, default=None),
     ]
     called.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     called.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     called.__name__, called.__doc__ = body.__name__, body.__doc__
     return called
+
+
+def _for(command_name: str, setting: str, hint: Any) -> Any:
+    """-q is the question where there is one, and --quiet elsewhere."""
+    if (command_name, setting) != ("ask", "quiet"):
+        return hint
+    kind, option = get_args(hint)
+    plain = copy(option)
+    plain.param_decls = tuple(name for name in option.param_decls if name != "-q")
+    return Annotated[kind, plain]
 
 
 def _described() -> Iterable[tuple[str, Any, Any]]:
@@ -194,8 +303,11 @@ def _read_config(context: typer.Context, value: str | None) -> str | None:
     return value
 
 
-def read_config(path: Path) -> dict[str, str]:
-    """The settings in a file, as text. Raises UsageError for what is not a setting, naming the nearest."""
+def read_config(path: Path) -> dict[str, str | list[str]]:
+    """The settings in a file, as text, those of several values as lists of it.
+
+    Raises UsageError for what is not a setting, naming the nearest.
+    """
     import yaml
 
     try:
@@ -209,16 +321,17 @@ def read_config(path: Path) -> dict[str, str]:
         return {}
     if not isinstance(found, dict):
         raise UsageError(f"{path}: expected settings as 'name: value' lines")
-    settings: dict[str, str] = {}
+    settings: dict[str, str | list[str]] = {}
     for key, value in found.items():
         name = str(key).replace("-", "_")
         if name not in NAMES:
             raise UsageError(f"{path}: no setting {str(key)!r}{_nearest(name, NAMES)}")
         if isinstance(value, dict) or (isinstance(value, list) and not all(isinstance(one, str) for one in value)):
             raise UsageError(f"{path}: {str(key)!r} takes one value, or a list of them")
-        text = ",".join(value) if isinstance(value, list) else value
-        if text not in NOTHING:
-            settings[name] = text
+        if value in NOTHING or value == []:
+            continue
+        several = value if isinstance(value, list) else [value]
+        settings[name] = several if name in LISTS else ",".join(several)
     return settings
 
 

@@ -1,53 +1,49 @@
 """The conductor: the order of steps, what is looked ahead, what is asked together, what is asked again.
 
-In go Jobs, out come Outcomes, each the moment its last window is answered. One thread decodes ahead, bounded, while the
-model works; windows of all files share batches; every reply is kept in the store before it is used, so that a killed
-run resumes. Knows every stage and the engine's seam; nothing of terminals, formats or where results go.
+In go Jobs, out come Outcomes, each the moment its last question is answered. One thread decodes ahead, bounded, while
+the model works; questions about all files share batches; every reply is kept in the store before it is used, so that a
+killed run resumes. Knows every stage and the engine's seam; nothing of terminals, formats or where results go.
 """
 
 from __future__ import annotations
 
-import logging
-import queue
-import threading
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
-from pathlib import Path
-from typing import Literal
+from dataclasses import dataclass, replace
 
-from audiocli import __version__, audio, merge, prompts, sources, vad, windows
-from audiocli.engines import Blueprint, Engine
-from audiocli.errors import AudiocliError, EngineError, UsageError
-from audiocli.languages import LANGUAGES
-from audiocli.merge import Heard, Hearing
-from audiocli.records import RATE, Document, Job, Provenance, Reply, Request, Speech, Task, Waveform, Window, seconds
-from audiocli.road import Road, quietest
-from audiocli.store import Store, key
+from audiocli import __version__, events, merge, replies, vad, windows
+from audiocli.case import Case, Spot, document, said, whole
+from audiocli.conclusion import AGAIN_TEMPERATURE, Measured, Script, across, conclude, noted, question
+from audiocli.course import Options, language_name, plan, stretch, window_s
+from audiocli.engines import Blueprint
+from audiocli.errors import EngineError, JobError
+from audiocli.intake import Closed, Found, Intake, Listened, Message
+from audiocli.lines import Line, Question
+from audiocli.merge import Heard
+from audiocli.records import (
+    RATE,
+    Answer,
+    Coverage,
+    Document,
+    Gap,
+    Job,
+    Provenance,
+    Reply,
+    Request,
+    Window,
+    seconds,
+)
+from audiocli.road import quietest
+from audiocli.store import Store
+from audiocli.units import Packer, Unit
+
+__all__ = ["ACROSS", "Options", "Outcome", "Progress", "run"]
 
 LOOK_AHEAD = 2
 """Batches of windows that are decoded before they are asked."""
-UNKNOWN = "the language spoken"
-"""What a prompt says where no language was given."""
 SHORTEST_SPLIT_S = 2.0
 """A window that overran its token budget is halved down to this length."""
-PATIENCE_S = 1.0
-"""How long the decoding thread may take to end when the run is over before it is left behind."""
-
-log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """What is asked of every job."""
-
-    task: Task = "transcribe"
-    language: str | None = None
-    initial_prompt: str | None = None
-    word_timestamps: bool = False
-    vad: str = "webrtc"
-    channels: Literal["mix", "split"] | int = "mix"
-    """Mixed down, each on its own with a speaker label, or one of them, from 0."""
-    offline: bool = False
+ACROSS = Job("all recordings", "across")
+"""Stands for all inputs together, where one answer over them was asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +57,7 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """One window of a job was answered."""
+    """A stretch of a job was answered."""
 
     job: Job
     position_s: float
@@ -69,7 +65,7 @@ class Progress:
     duration_s: float | None
     """Of the source, where its header says."""
     heard_s: float
-    """Audio in the window."""
+    """Audio in the stretch."""
     cached: bool
 
 
@@ -79,92 +75,16 @@ def run(
     store: Store,
     options: Options,
     watch: Callable[[Progress], None] = lambda _: None,
+    *,
+    text: Blueprint | None = None,
 ) -> Iterator[Outcome]:
-    """Hear every job; one Outcome each, in the order they are finished.
+    """Hear every job; one Outcome each, in the order they are finished, and one for `ACROSS` where that is asked for.
 
-    Raises UsageError for what the model or the detector of speech cannot do, before anything is opened, and RunError
-    when nothing more can succeed. Closing the iterator stops the decoding thread and lets the engine go.
+    text: a language model that reads transcripts, instead of the audio model that hears.
+    Raises UsageError for what the models or the detector of speech cannot do, before anything is opened, and RunError
+    when nothing more can succeed. Closing the iterator stops the decoding thread and lets the engines go.
     """
-    _refuse(blueprint, options)
-    vad.check(options.vad)
-    yield from _Run(jobs, blueprint, store, options, watch).outcomes()
-
-
-def _refuse(blueprint: Blueprint, options: Options) -> None:
-    """Say at once what the model cannot do, with what can be done instead."""
-    limits, model = blueprint.limits, blueprint.model
-    if options.task not in limits.tasks:
-        raise UsageError(f"model {model!r} cannot {options.task}; a multilingual Whisper can, such as --model small")
-    if options.language and limits.languages and options.language not in limits.languages:
-        known = ", ".join(limits.languages) if len(limits.languages) < 10 else f"{len(limits.languages)} others"
-        raise UsageError(f"model {model!r} does not know language {options.language!r}; it knows {known}")
-    if options.word_timestamps and not limits.word_timestamps:
-        raise UsageError(f"model {model!r} gives no word timestamps; the Whisper models do")
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Asked:
-    """One window on its way to the engine."""
-
-    case: _Case
-    channel: int | None
-    window: Window
-    clip: Waveform
-    request: Request
-    key: str
-
-
-@dataclass(slots=True, eq=False)
-class _Case:
-    """A job under way: what of it was heard, and what is still awaited."""
-
-    job: Job
-    duration_s: float | None = None
-    language: str | None = None
-    held: list[_Asked] = field(default_factory=list)
-    """Windows that wait until the first one tells the language."""
-    asking_language: bool = False
-    open: int = 0
-    """Windows not dealt with yet; one that was split counts until its halves do."""
-    listened: bool = False
-    """All of it was decoded."""
-    heard: dict[int | None, list[Heard]] = field(default_factory=dict)
-    speech: dict[int | None, Speech] = field(default_factory=dict)
-    warnings: list[str] = field(default_factory=list)
-    retried: int = 0
-    error: str | None = None
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Found:
-    """From the decoding thread: a window of a case."""
-
-    case: _Case
-    channel: int | None
-    window: Window
-    clip: Waveform
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Listened:
-    """From the decoding thread: a channel of a case has ended."""
-
-    case: _Case
-    channel: int | None
-    speech: Speech
-    warnings: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Closed:
-    """From the decoding thread: no more comes of this case; with the reason, if that is an error."""
-
-    case: _Case
-    error: str | None = None
-
-
-_Message = _Found | _Listened | _Closed | None
-"""None: every case is closed."""
+    yield from _Run(jobs, blueprint, store, options, watch, text).outcomes()
 
 
 class _Run:
@@ -177,132 +97,153 @@ class _Run:
         store: Store,
         options: Options,
         watch: Callable[[Progress], None],
+        text: Blueprint | None,
     ) -> None:
-        self._blueprint, self._store, self._options, self._watch = blueprint, store, options, watch
-        self._intake = _Intake(jobs, blueprint.limits.window_s, options, LOOK_AHEAD * blueprint.batch_size)
-        self._engine: Engine | None = None
-        self._prompt = prompts.load(options.task) if blueprint.limits.follows_prompts else None
-        self._waiting: list[_Asked] = []
+        self._jobs, self._blueprint, self._options, self._watch = jobs, blueprint, options, watch
+        self._course = plan(options, blueprint, text)
+        vad.check(options.vad)
+        if options.events:
+            events.check()
+        self._text = text
+        self._ear = Line(blueprint, store)
+        self._lines = [self._ear, Line(text, store)] if text else [self._ear]
+        ahead = LOOK_AHEAD * blueprint.batch_size
+        self._intake: Intake[Case] = Intake(jobs, Case, self._course, window_s(blueprint), ahead)
         self._held = 0
-        self._done: list[_Case] = []
+        self._done: list[Case] = []
+        self._answers: dict[Job, tuple[Answer, ...]] = {}
+        """Of each job, for the answers over all of them."""
 
     def outcomes(self) -> Iterator[Outcome]:
         self._intake.start()
         try:
             for message in self._intake.messages():
                 self._take(message)
-                while self._due():
-                    self._ask()
+                while line := self._due():
+                    line.ask()
                 yield from self._finished()
-            while self._waiting:
-                self._ask()
-                yield from self._finished()
+            yield from self._drained()
+            if self._options.across and self._answers:
+                self._begin(Case(ACROSS, listened=True), self._across())
+                yield from self._drained()
         finally:
             self._intake.stop()
-            if self._engine:
-                self._engine.close()
+            for line in self._lines:
+                line.close()
 
-    def _due(self) -> bool:
+    def _drained(self) -> Iterator[Outcome]:
+        """Ask what still waits, though no batch is full."""
+        yield from self._finished()
+        while line := next((line for line in self._lines if line.waiting), None):
+            line.ask()
+            yield from self._finished()
+
+    def _due(self) -> Line | None:
         """A batch is full, or so much is held back until a language is known that it must be asked for now."""
-        batch = self._blueprint.batch_size
-        return len(self._waiting) >= batch or bool(self._waiting and self._held >= batch)
+        pressed = self._ear.waiting and self._held >= self._blueprint.batch_size
+        return self._ear if pressed else next((line for line in self._lines if line.full), None)
 
-    def _take(self, message: _Found | _Listened | _Closed) -> None:
+    def _take(self, message: Message[Case]) -> None:
         case = message.case
-        if isinstance(message, _Found):
-            self._line_up(case, message.channel, message.window, message.clip)
-        elif isinstance(message, _Listened):
-            case.speech[message.channel] = message.speech
-            case.warnings += [text for text in message.warnings if text not in case.warnings]
+        if isinstance(message, Found):
+            case.duration_s = message.duration_s
+            if self._course.words:
+                self._line_up(Spot(case, message.channel, message.window, message.clip))
+            if self._course.heard:
+                packer = case.packers.setdefault(message.channel, Packer(self._blueprint.limits))
+                self._packed(case, message.channel, packer.push(message.window, message.clip))
+        elif isinstance(message, Listened):
+            case.ends[message.channel] = message
+            if message.channel in case.packers:
+                self._packed(case, message.channel, case.packers.pop(message.channel).close())
         else:
+            assert isinstance(message, Closed)
             case.listened, case.error = True, message.error
             self._settle(case)
 
-    def _line_up(self, case: _Case, channel: int | None, window: Window, clip: Waveform) -> None:
-        case.open += 1
-        self._place(self._asked(case, channel, window, clip))
+    # Words, window by window
 
-    def _place(self, asked: _Asked) -> None:
-        """Answer a window from the store, or put it where it waits for the engine or for its language."""
-        case = asked.case
+    def _line_up(self, spot: Spot) -> None:
+        spot.case.open += 1
+        spot.case.silent[spot.name] += 1
+        self._place(spot)
+
+    def _place(self, spot: Spot, temperature: float = 0.0) -> None:
+        """Ask about a window, or let it wait for its language."""
+        case = spot.case
         if self._language_unknown(case):
             if case.asking_language:
-                case.held.append(asked)
+                case.held.append(spot)
                 self._held += 1
                 return
             case.asking_language = True
-        known = self._store.get([asked.key])
-        if asked.key in known:
-            self._answered(asked, known[asked.key], cached=True)
-        else:
-            self._waiting.append(asked)
+        request = self._transcription(spot, temperature)
+        self._ear.put(Question(request, lambda reply, cached: self._written(spot, request, reply, cached=cached)))
 
-    def _asked(self, case: _Case, channel: int | None, window: Window, clip: Waveform) -> _Asked:
+    def _transcription(self, spot: Spot, temperature: float) -> Request:
         options = self._options
-        language = options.language or case.language
-        system, prompt = self._wording(language)
-        request = Request(
-            clips=(clip,),
+        language = options.language or spot.case.language
+        system, prompt = "", ""
+        if self._course.wording:
+            place = {"language": language_name(language), **stretch(spot.window.start, spot.window.stop)}
+            system, prompt = self._course.wording.ask(place)
+        return Request(
+            clips=(spot.clip,),
             prompt=prompt,
             system=system,
             task=options.task,
             language=language,
             initial_prompt=options.initial_prompt,
-            word_timestamps=options.word_timestamps or self._needs_words(window),
+            word_timestamps=options.word_timestamps or self._needs_words(spot.window),
+            temperature=temperature,
         )
-        return _Asked(case, channel, window, clip, request, key(self._blueprint.identity, request))
 
     def _needs_words(self, window: Window) -> bool:
         return self._blueprint.limits.word_timestamps and merge.has_long_silence(window)
 
-    def _wording(self, language: str | None) -> tuple[str, str]:
-        """System and user text for models that follow prompts; the others go by the task."""
-        if self._prompt is None:
-            return "", ""
-        return self._prompt.rendered({"language": LANGUAGES.get(language or "", UNKNOWN)})
-
-    def _language_unknown(self, case: _Case) -> bool:
+    def _language_unknown(self, case: Case) -> bool:
         """A model of many languages finds out which it is from the first window; the others are told."""
         return len(self._blueprint.limits.languages) > 1 and not (self._options.language or case.language)
 
-    def _ask(self) -> None:
-        """Ask one batch, keep the replies, and hand them on."""
-        if self._engine is None:
-            self._engine = self._blueprint.load()
-        size = self._blueprint.batch_size
-        batch, self._waiting = self._waiting[:size], self._waiting[size:]
-        replies = self._engine.generate([asked.request for asked in batch])
-        self._store.put(
-            {asked.key: reply for asked, reply in zip(batch, replies, strict=True) if isinstance(reply, Reply)}
-        )
-        for asked, reply in zip(batch, replies, strict=True):
-            self._answered(asked, reply, cached=False)
-
-    def _answered(self, asked: _Asked, reply: Reply | Exception, *, cached: bool) -> None:
+    def _written(self, spot: Spot, request: Request, reply: Reply | Exception, *, cached: bool) -> None:
         """Deal with one window. Only then is it no longer open: what it sets free may be answered at once."""
-        case = asked.case
+        case = spot.case
         if isinstance(reply, Reply):
             self._tell_language(case, reply)
             case.retried += reply.temperature > 0
-            if reply.stop == "length" and len(asked.clip) > 2 * SHORTEST_SPLIT_S * RATE:
-                self._split(asked)
+            if reply.stop == "length" and len(spot.clip) > 2 * SHORTEST_SPLIT_S * RATE:
+                self._split(spot)
+            elif (plain := self._plain(reply)).unreliable and not request.temperature and self._course.wording:
+                case.open += 1
+                case.silent[spot.name] += 1
+                self._place(spot, AGAIN_TEMPERATURE)
             else:
-                self._note(asked, Heard(asked.window, _whole(reply)), cached=cached)
+                self._note(spot, Heard(spot.window, whole(plain)), cached=cached)
         elif isinstance(reply, EngineError):
             self._tell_language(case, None)
-            self._note(asked, Heard(asked.window, None, str(reply)), cached=cached)
+            self._note(spot, Heard(spot.window, None, str(reply)), cached=cached)
         else:
             raise reply
         case.open -= 1
+        case.silent[spot.name] -= 1
+        self._release(case)
         self._settle(case)
 
-    def _note(self, asked: _Asked, heard: Heard, *, cached: bool) -> None:
-        case = asked.case
-        case.heard.setdefault(asked.channel, []).append(heard)
-        position_s, heard_s = seconds(asked.window.stop), seconds(len(asked.clip))
+    def _plain(self, reply: Reply) -> Reply:
+        """What models that follow prompts say, without what they wrap around it."""
+        if self._course.wording is None:
+            return reply
+        found = replies.unwrapped(reply.text, self._options.task)
+        refused = f"the model {found.refused}" if found.refused else None
+        return replace(reply, text=found.text, unreliable=reply.unreliable or refused)
+
+    def _note(self, spot: Spot, heard: Heard, *, cached: bool) -> None:
+        case = spot.case
+        case.heard.setdefault(spot.channel, []).append(heard)
+        position_s, heard_s = seconds(spot.window.stop), seconds(len(spot.clip))
         self._watch(Progress(case.job, position_s, case.duration_s, heard_s, cached))
 
-    def _tell_language(self, case: _Case, reply: Reply | None) -> None:
+    def _tell_language(self, case: Case, reply: Reply | None) -> None:
         """The first window has told the language: let the others go. Where it could not, the next one is asked."""
         if not case.asking_language:
             return
@@ -310,152 +251,172 @@ class _Run:
         case.language = reply.language if reply else None
         released, case.held = case.held, []
         self._held -= len(released)
-        for asked in released:
-            self._place(self._asked(case, asked.channel, asked.window, asked.clip))
+        for spot in released:
+            self._place(spot)
 
-    def _split(self, asked: _Asked) -> None:
+    def _split(self, spot: Spot) -> None:
         """A reply that ran out of its budget is not taken: both halves are asked anew, cut where it is quietest."""
-        at = quietest(asked.clip)
-        case = asked.case
-        case.retried += 1
-        left, right = windows.split(asked.window, at, asked.window.index)
-        self._line_up(case, asked.channel, left, asked.clip[:at])
-        self._line_up(case, asked.channel, right, asked.clip[at:])
+        at = quietest(spot.clip)
+        spot.case.retried += 1
+        left, right = windows.split(spot.window, at, spot.window.index)
+        self._line_up(replace(spot, window=left, clip=spot.clip[:at]))
+        self._line_up(replace(spot, window=right, clip=spot.clip[at:]))
 
-    def _settle(self, case: _Case) -> None:
-        if case.listened and not case.open:
+    # Prompts, unit by unit
+
+    def _packed(self, case: Case, channel: int | None, units: Iterator[Unit]) -> None:
+        for unit in units:
+            case.open += 1  # until its questions are put, so that the case cannot settle before
+            case.units.append((channel, unit))
+            self._release(case)
+
+    def _release(self, case: Case) -> None:
+        """Ask about the units whose windows' words are there, where words belong to the question."""
+        waiting, case.units = case.units, []
+        for channel, unit in waiting:
+            if self._course.beside and any(case.silent[channel, one.index] for one in unit.windows):
+                case.units.append((channel, unit))
+            else:
+                self._ask_about(case, channel, unit)
+
+    def _ask_about(self, case: Case, channel: int | None, unit: Unit) -> None:
+        spoken = said(case, channel, unit) if self._course.beside else ""
+        replies_: dict[str, Reply | Exception] = {}
+        case.open += len(self._course.heard) - 1
+        for prompt in self._course.heard:
+            place = stretch(unit.start, unit.stop)
+            asked = question(prompt, place, self._course, transcript=spoken, language=case.language)
+
+            def answered(reply: Reply | Exception, cached: bool, name: str = prompt.name) -> None:
+                replies_[name] = reply
+                if len(replies_) == len(self._course.heard):
+                    self._noted(case, channel, unit, replies_, cached=cached)
+                case.open -= 1
+                self._settle(case)
+
+            self._ear.put(Question(replace(asked, clips=unit.clips), answered))
+
+    def _noted(
+        self, case: Case, channel: int | None, unit: Unit, got: dict[str, Reply | Exception], *, cached: bool
+    ) -> None:
+        """All prompts have their answer about a unit."""
+        start_s, end_s = seconds(unit.start), seconds(unit.stop)
+        speaker = f"Channel {channel + 1}" if self._options.channels == "split" and channel is not None else None
+        for prompt in self._course.heard:
+            reply = got[prompt.name]
+            if isinstance(reply, Reply):
+                case.notes.setdefault(prompt.name, []).append(noted(reply, prompt, start_s, end_s, speaker))
+            elif isinstance(reply, EngineError):
+                case.gaps.append(Gap(start_s, end_s, f"{prompt.name}: {reply}"))
+            else:
+                raise reply
+        if not self._course.words:
+            every = all(isinstance(reply, Exception) for reply in got.values())
+            failure = str(next(iter(got.values()))) if every else None
+            doubts = [case.notes[name][-1].unreliable for name, reply in got.items() if isinstance(reply, Reply)]
+            doubted = Reply("", unreliable=doubts[0]) if doubts and all(doubts) else None
+            for window in unit.windows:
+                heard = Heard(window, doubted, failure, noted=not every)
+                case.heard.setdefault(channel, []).append(heard)
+            heard_s = seconds(sum(len(clip) for clip in unit.clips))
+            self._watch(Progress(case.job, end_s, case.duration_s, heard_s, cached))
+
+    # The end of a case
+
+    def _settle(self, case: Case) -> None:
+        if not case.listened or case.open or case.script or case.document:
+            return
+        if case.error is not None:
             self._done.append(case)
+        else:
+            measured = next((Measured(end.facts, end.timeline) for end in case.ends.values() if end.facts), None)
+            notes = {name: sorted(list_, key=lambda note: note.start_s) for name, list_ in case.notes.items()}
+            self._begin(
+                case, conclude(document(case, self._options, self._provenance()), notes, self._course, measured)
+            )
+        # what was heard is in the document; and each end knows its case, which would keep both alive
+        case.heard.clear()
+        case.ends.clear()
+
+    def _begin(self, case: Case, script: Script[Document]) -> None:
+        case.script = script
+        self._advance(case, None)
+
+    def _advance(self, case: Case, answers: list[Reply | Exception] | None) -> None:
+        """Let the script of a case go on to its next questions, or to its end."""
+        assert case.script is not None
+        try:
+            asked = next(case.script) if answers is None else case.script.send(answers)
+            while not asked:
+                asked = case.script.send([])
+        except StopIteration as end:
+            case.document = end.value
+            self._done.append(case)
+        except JobError as exc:
+            case.error = f"{case.job.shown}: {exc}"
+            self._done.append(case)
+        else:
+            self._put_round(case, asked)
+
+    def _put_round(self, case: Case, asked: Sequence[Request]) -> None:
+        """One round of a script's questions: it goes on when all of them are answered."""
+        got: dict[int, Reply | Exception] = {}
+        for index, request in enumerate(asked):
+
+            def answered(reply: Reply | Exception, cached: bool, index: int = index) -> None:
+                if not isinstance(reply, Reply | EngineError):
+                    raise reply
+                got[index] = reply
+                if len(got) == len(asked):
+                    self._advance(case, [got[one] for one in range(len(asked))])
+
+            self._lines[-1].put(Question(request, answered))
 
     def _finished(self) -> Iterator[Outcome]:
         done, self._done = self._done, []
         for case in done:
-            if case.error is not None:
+            if case.document is None:
                 yield Outcome(case.job, None, case.error)
-            else:
-                yield Outcome(case.job, self._document(case))
+                continue
+            if self._options.across and case.job is not ACROSS:
+                self._answers[case.job] = case.document.answers
+            yield Outcome(case.job, case.document)
 
-    def _document(self, case: _Case) -> Document:
-        """Number the windows of all channels in source order, and put their replies together."""
-        every = [(heard, channel) for channel, list_ in case.heard.items() for heard in list_]
-        every.sort(key=lambda pair: (pair[0].window.start, -1 if pair[1] is None else pair[1]))
-        numbered = [
-            (replace(heard, window=replace(heard.window, index=index)), channel)
-            for index, (heard, channel) in enumerate(every)
-        ]
-        hearings = [
-            Hearing(speech, tuple(heard for heard, of in numbered if of == channel), channel)
-            for channel, speech in case.speech.items()
-        ]
-        total = max(speech.total for speech in case.speech.values())
-        chunks = windows.chunk([heard.window for heard, _ in numbered], total)
-        document = merge.assemble(case.job, hearings, chunks, self._provenance(case, len(numbered)), case.warnings)
-        return document if self._options.word_timestamps else _without_words(document)
+    def _across(self) -> Script[Document]:
+        """One Document with an answer to each prompt over all recordings."""
+        made = []
+        order = [job for job in self._jobs if job in self._answers]
+        for prompt in (*self._course.heard, *self._course.read):
+            named = [(job.shown, one) for job in order for one in self._answers[job] if one.prompt == prompt.name]
+            if named:
+                made.append((yield from across(prompt, named, self._course)))
+        made_by = self._provenance()
+        return Document(ACROSS.source, ACROSS.stem, 0.0, None, (), (), Coverage(), made_by, answers=tuple(made))
 
-    def _provenance(self, case: _Case, count: int) -> Provenance:
-        blueprint, options = self._blueprint, self._options
-        asked = {"language": options.language, "initial_prompt": options.initial_prompt}
+    def _provenance(self) -> Provenance:
+        blueprint, text, options = self._blueprint, self._text, self._options
+        asked = {
+            "language": options.language,
+            "initial_prompt": options.initial_prompt,
+            "word_timestamps": options.word_timestamps,
+            "vad": self._course.detector,
+            "channels": options.channels,
+        }
+        more = {
+            "question": options.question,
+            "with_transcript": options.with_transcript or None,
+            "events": options.events or None,
+            "densest_s": options.densest_s,
+            "text_model": text.model if text else None,
+            "text_revision": text.revision if text else None,
+        }
         return Provenance(
             audiocli=__version__,
             model=blueprint.model,
             revision=blueprint.revision,
             engine=blueprint.engine,
-            task=options.task,
-            settings={
-                **blueprint.settings,
-                **asked,
-                "word_timestamps": options.word_timestamps,
-                "vad": options.vad,
-                "channels": options.channels,
-            },
-            libraries=blueprint.libraries,
-            windows=count,
-            retried=case.retried,
+            task=",".join(options.tasks),
+            settings={**blueprint.settings, **asked, **{name: one for name, one in more.items() if one is not None}},
+            libraries={**blueprint.libraries, **(text.libraries if text else {})},
+            prompts={prompt.name: prompt.hash for prompt in self._course.used},
         )
-
-
-class _Intake:
-    """The decoding thread: walks the jobs ahead of the model, and no further than its queue is long."""
-
-    def __init__(self, jobs: Sequence[Job], window_s: float, options: Options, ahead: int) -> None:
-        self._jobs = jobs
-        self._window_s, self._options = window_s, options
-        self._queue: queue.Queue[_Message] = queue.Queue(max(ahead, 2))
-        self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._walk, name="audiocli-intake", daemon=True)
-
-    def start(self) -> None:
-        self._thread.start()
-
-    def stop(self) -> None:
-        """Let the thread end; what it still wants to hand over is dropped.
-
-        It is not waited for when a read keeps it, from a pipe or the network, that may never return.
-        """
-        self._stopped.set()
-        self._thread.join(PATIENCE_S)
-
-    def messages(self) -> Iterator[_Found | _Listened | _Closed]:
-        while (message := self._queue.get()) is not None:
-            yield message
-
-    def _walk(self) -> None:
-        for job in self._jobs:
-            if self._stopped.is_set():
-                return
-            case = _Case(job)  # not kept: all that was heard hangs on it
-            self._put(_Closed(case, self._attempt(case)))
-        self._put(None)
-
-    def _attempt(self, case: _Case) -> str | None:
-        """Hear one job. Returns why it failed: whatever one input does, the others go on."""
-        try:
-            self._hear(case)
-        except AudiocliError as exc:
-            return f"{case.job.shown}: {exc}"
-        except Exception as exc:
-            log.debug("unexpected error", exc_info=True)
-            return f"{case.job.shown}: unexpected {type(exc).__name__}: {' '.join(str(exc).split())}"
-        return None
-
-    def _hear(self, case: _Case) -> None:
-        with sources.local(case.job.source, offline=self._options.offline) as path:
-            for channel in self._channels(path):
-                road = Road(
-                    path,
-                    channel=channel,
-                    detector=self._options.vad,
-                    window_s=self._window_s,
-                    stopped=self._stopped.is_set,
-                )
-                for window, clip in road:
-                    case.duration_s = road.info.duration_s if road.info else None
-                    self._put(_Found(case, channel, window, clip))
-                self._put(_Listened(case, channel, road.speech, road.warnings))
-
-    def _channels(self, path: Path) -> Sequence[int | None]:
-        if self._options.channels == "mix":
-            return [None]
-        if self._options.channels == "split":
-            count = audio.probe(path).channels
-            return list(range(count)) if count > 1 else [None]
-        return [self._options.channels]
-
-    def _put(self, message: _Message) -> None:
-        while not self._stopped.is_set():
-            try:
-                self._queue.put(message, timeout=0.1)
-                return
-            except queue.Full:
-                continue
-
-
-def _without_words(document: Document) -> Document:
-    """Words that were timed only to place their segments are not given out: some segments would have them, some not."""
-    return replace(document, segments=tuple(replace(segment, words=()) for segment in document.segments))
-
-
-def _whole(reply: Reply) -> Reply:
-    """A reply that ran out of its budget, over audio too short to be cut further, is kept and not trusted."""
-    if reply.stop == "end":
-        return reply
-    return replace(reply, unreliable=reply.unreliable or "the answer did not end within its token budget")

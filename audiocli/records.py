@@ -249,7 +249,8 @@ class Provenance:
     """Name and content hash of each prompt that was asked."""
 
 
-EventKind = Literal["speech", "music", "singing", "sound", "silence"]
+EventKind = Literal["speech", "music", "singing", "sound", "silence", "tone", "setting"]
+"""The last two come from models only: how people sound, and where it was recorded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,6 +262,8 @@ class Event:
     kind: EventKind
     confidence: float | None = None
     """0…1; None where the detector does not tell."""
+    text: str = ""
+    """What it is, in a model's words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -271,6 +274,8 @@ class Note:
     end_s: float
     text: str
     unreliable: str | None = None
+    speaker: str | None = None
+    """Whose channel it is about, where channels were heard apart."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from audiocli.errors import UsageError
-from audiocli.options import NAMES, ClickError, Settings, command, read_config, spelled
+from audiocli.options import LISTS, NAMES, ONLY_FOR, ClickError, Settings, command, read_config, spelled
 
 CHANGED = Settings(
     recursive=True,
@@ -37,6 +37,26 @@ CHANGED = Settings(
     compression_ratio_threshold=2.0,
     logprob_threshold=-0.5,
     no_speech_threshold=0.3,
+    select="densest",
+    budget="10m",
+    clips_per_request=4,
+    downsample=4,
+    top_p=0.9,
+    repetition_penalty=1.1,
+    max_new_tokens=100,
+    seed=7,
+    quantize="8bit",
+    attn="sdpa",
+    compile=True,
+    language_model="llm",
+    text_model="reader",
+    tasks="transcribe,summarize",
+    prompt=["mine.yaml"],
+    var=["focus=money"],
+    question="why?",
+    across=True,
+    with_transcript=True,
+    events=True,
     output_dir="out",
     output_format="json,srt",
     skip_existing=True,
@@ -56,16 +76,16 @@ CHANGED = Settings(
 def given_by(tmp_path, monkeypatch):
     """Run a command line: (files, Settings). variables: of the environment; config: YAML that lies there."""
 
-    def run(*arguments, variables=None, config=None):
+    def run(*arguments, variables=None, config=None, name="transcribe"):
         with monkeypatch.context() as patch:
             patch.chdir(tmp_path)
-            for name, value in (variables or {}).items():
-                patch.setenv(name, value)
+            for variable, value in (variables or {}).items():
+                patch.setenv(variable, value)
             if config is not None:
                 Path("audiocli.yaml").write_text(config, encoding="utf-8")
             seen = []
             app = typer.Typer()
-            app.command()(command(lambda files, settings: seen.append((files, settings))))
+            app.command()(command(name, lambda files, settings: seen.append((files, settings))))
             app(spelled(arguments), standalone_mode=False)
         (result,) = seen
         return result
@@ -78,7 +98,7 @@ def flag(name, value):
     long = f"--{name.replace('_', '-')}"
     if isinstance(value, bool):
         return [long if value else f"--no-{long[2:]}"]
-    return [long, str(value)]
+    return [part for one in (value if isinstance(value, list) else [value]) for part in (long, str(one))]
 
 
 def test_the_settings_tried_here_are_all_there_are_and_differ_from_the_defaults():
@@ -93,11 +113,32 @@ def test_without_anything_the_defaults_hold(given_by):
 def test_a_setting_is_the_same_by_flag_by_variable_and_by_file(given_by, name):
     value = getattr(CHANGED, name)
     expected = replace(Settings(), **{name: value})
-    written = str(value).lower() if isinstance(value, bool) else str(value)
-    assert given_by(*flag(name, value))[1] == expected
-    assert given_by(variables={f"AUDIOCLI_{name.upper()}": written})[1] == expected
-    assert given_by(config=f"{name}: '{written}'")[1] == expected
-    assert given_by(config=f"{name.replace('_', '-')}: {written}")[1] == expected
+    of = ONLY_FOR.get(name, ("transcribe",))[0]
+    written = str(value).lower() if isinstance(value, bool) else " ".join(value) if name in LISTS else str(value)
+    assert given_by(*flag(name, value), name=of)[1] == expected
+    assert given_by(variables={f"AUDIOCLI_{name.upper()}": written}, name=of)[1] == expected
+    assert given_by(config=f"{name}: '{written}'", name=of)[1] == expected
+    assert given_by(config=f"{name.replace('_', '-')}: {written}", name=of)[1] == expected
+
+
+def test_a_setting_of_several_values_takes_them_by_repetition_and_as_a_list(given_by):
+    expected = ["one", "two"]
+    assert given_by("--prompt", "one", "--prompt", "two")[1].prompt == expected
+    assert given_by(config="prompt: [one, two]")[1].prompt == expected
+
+
+@pytest.mark.parametrize("name", ONLY_FOR)
+def test_what_a_command_does_not_read_it_does_not_take(given_by, name):
+    assert name not in {"question", "across"} or "transcribe" not in ONLY_FOR[name]
+    if "analyze" not in ONLY_FOR[name]:
+        with pytest.raises(ClickError, match="No such option"):
+            given_by(*flag(name, getattr(CHANGED, name)), name="analyze")
+
+
+def test_q_is_the_question_where_there_is_one_and_quiet_elsewhere(given_by):
+    assert given_by("-q")[1].quiet
+    settings = given_by("-q", "why?", name="ask")[1]
+    assert (settings.question, settings.quiet) == ("why?", False)
 
 
 def test_flags_outrank_variables_and_those_the_file_and_that_the_defaults(given_by):
@@ -262,8 +303,10 @@ def test_what_is_spelled_our_way_stays_as_it_is(arguments):
 
 
 def test_every_setting_is_one_option_that_says_what_it_does():
-    app = typer.Typer()
-    app.command()(command(lambda files, settings: None))
-    described = {option.name: option.help for option in typer.main.get_command(app).params}
+    described = {}
+    for name in ("transcribe", "ask", "run"):
+        app = typer.Typer()
+        app.command()(command(name, lambda files, settings: None))
+        described |= {option.name: option.help for option in typer.main.get_command(app).params}
     assert set(NAMES) | {"files", "config"} <= set(described)
     assert all(described[name] and described[name].endswith(".") for name in NAMES)

@@ -59,7 +59,9 @@ _HUB_ID = re.compile(r"\w[\w.-]*/\w[\w.-]*")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _WEIGHTS = ["model.safetensors", "model-?????-of-?????.safetensors"]
 """What is loaded, and no second copy in another precision (model.fp32-00001-of-00002.safetensors)."""
-_FILES = ["*.json", "*.txt", "*.jinja", "*.model", *_WEIGHTS]
+_ADAPTERS = ["adapter_model.safetensors", "speech-lora/adapter_model.safetensors"]
+"""What Granite Speech and Phi-4 put over their language model while they hear."""
+_FILES = ["*.json", "*.txt", "*.jinja", "*.model", *_WEIGHTS, *_ADAPTERS]
 """Tokenizers are in *.json (tekken.json, too), *.txt or *.model. Never *.bin or *.pt: pickles run code. Never *.py."""
 _INDEX = "model.safetensors.index.json"
 """Which file holds which weight, where there are several."""
@@ -122,7 +124,7 @@ def fingerprint(folder: Path) -> str:
     among them: training moves all weights, so no other checkpoint agrees in those.
     """
     digest = hashlib.sha256()
-    for path in sorted(folder.iterdir()):
+    for path in sorted([*folder.iterdir(), *folder.glob(_ADAPTERS[-1])]):
         if path.suffix not in (".json", ".txt", ".jinja", ".model", ".safetensors"):
             continue
         size = path.stat().st_size

@@ -2,10 +2,12 @@
 
 For tests of the whole road, and for trying pipelines where no model is wanted: a recording of tones says exactly which
 words must come out, when, and how often. A tone of 300 + 20·n Hz is the word "w<n>"; `tones` makes such recordings.
+Asked by a prompt, it answers with the words of all clips; asked about text, with the words it finds in that.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
@@ -20,6 +22,14 @@ FRAME = 160
 """10 ms: how finely it tells sound from silence."""
 QUIET = 0.01
 LIMITS = Limits(window_s=30.0, timestamps=True, word_timestamps=True, context_tokens=448)
+PROMPTED = Limits(
+    window_s=30.0,
+    follows_prompts=True,
+    text_only=True,
+    context_tokens=8192,
+    tasks=("transcribe", "translate", "answer"),
+)
+"""As an audio language model has them."""
 
 
 def blueprint(options: EngineOptions) -> Blueprint:
@@ -64,6 +74,10 @@ class Fake:
         refusal = self._refuses(request)
         if refusal:
             return EngineError(refusal)
+        if request.task == "answer":
+            words = [word.text.strip() for clip in request.clips for word in _words(clip)]
+            read = re.findall(r"\bw\d+\b", request.prompt) if not request.clips else []
+            return Reply(" ".join(words + read), tokens=len(words + read))
         said = tuple(_words(request.clips[0]))
         if not said:
             return Reply("", no_speech_prob=1.0)

@@ -138,8 +138,10 @@ class TransformersEngine:
             rows = min(self._batch_size, self._room(sizes[waiting[0]])) if self._room else self._batch_size
             batch, waiting = waiting[:rows], waiting[rows:]
             answer = self._answer([requests[index] for index in batch])
-            if not isinstance(answer, MemoryError):
+            if isinstance(answer, list):
                 yield from zip(batch, answer, strict=True)
+            elif isinstance(answer, EngineError):
+                yield from self._one_by_one(requests, batch, answer, sizes)
             elif len(batch) > 1:
                 self._batch_size = len(batch) // 2
                 log.warning("out of memory with %d windows at once; going on with %d", len(batch), self._batch_size)
@@ -147,13 +149,25 @@ class TransformersEngine:
             else:
                 yield batch[0], EngineError(f"out of memory even with one window at a time ({answer})")
 
-    def _answer(self, batch: list[Request]) -> list[Reply] | MemoryError:
-        """The model's replies, or what it said for want of memory."""
+    def _one_by_one(
+        self, requests: Sequence[Request], batch: list[int], error: EngineError, sizes: Sequence[int]
+    ) -> Iterator[tuple[int, Reply | Exception]]:
+        """A batch was refused: whose fault it was shows when each is asked alone."""
+        if len(batch) == 1:
+            yield batch[0], error
+            return
+        for index in batch:
+            yield from self._batches(requests, [index], sizes)
+
+    def _answer(self, batch: list[Request]) -> list[Reply] | MemoryError | EngineError:
+        """The model's replies, or what it said for want of memory, or why it would not."""
         import torch
 
         assert self._model is not None
         try:
             return self._model.answer(batch)
+        except EngineError as exc:
+            return exc
         except (RuntimeError, MemoryError) as exc:
             if not _is_shortage(exc):
                 raise
@@ -209,7 +223,7 @@ def _refuse(options: EngineOptions, device: str) -> None:
         raise ModelError(f"--quantize {options.quantize} needs bitsandbytes: pip install 'audiocli[quantize]'")
     module, package = PACKAGES.get(options.attention or "", ("", ""))
     if module and not find_spec(module):
-        raise ModelError(f"--attention {options.attention} is not installed: pip install {package}, or leave it out")
+        raise ModelError(f"--attn {options.attention} is not installed: pip install {package}, or leave it out")
 
 
 def _batch_size(spec: families.FamilySpec, device: str, options: EngineOptions) -> int:

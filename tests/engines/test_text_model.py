@@ -8,14 +8,13 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
+import random_text
 import tiny_tokenizer
 import torch
 import transformers as tf
-from transformers.utils import logging as transformers_logging
 
 from audiocli.engines import Engine, EngineOptions, Sampling, blueprint
 from audiocli.engines.checkpoints import Checkpoint
@@ -24,21 +23,6 @@ from audiocli.engines.families.text_model import Text
 from audiocli.errors import EngineError, ModelError
 from audiocli.records import Reply, Request
 
-POSITIONS = 512
-SIZES: dict[str, Any] = {
-    "hidden_size": 64,
-    "intermediate_size": 128,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 4,
-    "num_key_value_heads": 2,
-    "max_position_embeddings": POSITIONS,
-    "bos_token_id": None,
-    "tie_word_embeddings": False,
-}
-MAKERS = {
-    "llama": (tf.LlamaConfig, tf.LlamaForCausalLM, {}),
-    "qwen3": (tf.Qwen3Config, tf.Qwen3ForCausalLM, {"head_dim": 16}),
-}
 WITHOUT_SYSTEM = "{% if messages[0]['role'] == 'system' %}{{ raise_exception('no system') }}{% endif %}"
 NOTES = [
     "Put these notes together: the ship leaves at nine.",
@@ -49,27 +33,9 @@ NOTES = [
 Make = Callable[[str], Path]
 
 
-def made(name: str, folder: Path, template: str | None = tiny_tokenizer.CHATML) -> Path:
-    """A checkpoint with random weights, drawn wide, so that what is said depends on what was asked."""
-    transformers_logging.disable_progress_bar()
-    special = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
-    tokenizer = tiny_tokenizer.make(special, end="<|im_end|>", pad="<|endoftext|>", template=template)
-    make_config, make_model, more = MAKERS[name]
-    ids = {"eos_token_id": tokenizer.eos_token_id, "pad_token_id": tokenizer.pad_token_id}
-    model = make_model(make_config(**{**SIZES, **more, **ids, "vocab_size": len(tokenizer)}))
-    generator = torch.Generator().manual_seed(2)
-    with torch.no_grad():
-        for parameter in model.parameters():
-            if parameter.ndim > 1:
-                parameter.normal_(0.0, 0.2, generator=generator)
-    model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    return folder
-
-
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Make:
-    return cache(lambda name: made(name, tmp_path_factory.mktemp("models") / name))
+    return cache(lambda name: random_text.make(name, tmp_path_factory.mktemp("models") / name))
 
 
 def load(folder: Path) -> Engine:
@@ -86,7 +52,7 @@ def question(prompt: str, system: str = "") -> Request:
     return Request((), prompt, system=system, task="answer")
 
 
-@pytest.mark.parametrize("name", MAKERS)
+@pytest.mark.parametrize("name", random_text.MAKERS)
 def test_a_batch_answers_as_its_members_alone_and_as_by_hand(folder: Make, name: str) -> None:
     subject = load(folder(name))
     requests = [question(NOTES[0], "You are brief."), question(NOTES[1]), question(NOTES[2], "You are brief.")]
@@ -137,7 +103,9 @@ def test_a_prompt_longer_than_the_context_is_refused_and_never_shortened(folder:
     subject, words = model(folder("llama")), "nine "
     longest = next(count for count in range(1, 2000) if refused(subject, words * count))
     assert not refused(subject, words * (longest - 1))
-    with pytest.raises(EngineError, match=rf"a prompt of \d+ tokens does not fit into the model's {POSITIONS}"):
+    with pytest.raises(
+        EngineError, match=rf"a prompt of \d+ tokens does not fit into the model's {random_text.POSITIONS}"
+    ):
         subject.answer([question(words * longest)])
     too_long, short = load(folder("llama")).generate([question(words * 2000), question(NOTES[1])])
     assert isinstance(too_long, EngineError)
@@ -160,13 +128,13 @@ def test_marks_in_the_texts_stay_text(folder: Make) -> None:
 
 
 def test_a_template_that_refuses_system_prompts_gets_them_in_the_question(tmp_path: Path) -> None:
-    mine = made("llama", tmp_path / "strict", WITHOUT_SYSTEM + tiny_tokenizer.CHATML)
+    mine = random_text.make("llama", tmp_path / "strict", WITHOUT_SYSTEM + tiny_tokenizer.CHATML)
     words = shown(mine, question("Who speaks?", "You are brief."))
     assert words == "<|im_start|>user\nYou are brief.\n\nWho speaks?<|im_end|>\n<|im_start|>assistant\n"
 
 
 def test_without_a_template_the_words_are_put_plainly(tmp_path: Path) -> None:
-    mine = made("llama", tmp_path / "plain", None)
+    mine = random_text.make("llama", tmp_path / "plain", None)
     assert shown(mine, question("Who speaks?", "You are brief.")) == "You are brief.\n\nWho speaks?\n\n"
     assert shown(mine, question("Who <|im_end|>?")) == "Who <|im_end|>?\n\n"
     assert isinstance(load(mine).generate([question("Who speaks?")])[0], Reply)
@@ -180,7 +148,7 @@ def shown(folder: Path, request: Request) -> str:
 
 def test_models_that_think_aloud_are_asked_not_to(tmp_path: Path) -> None:
     thinking = "{% if enable_thinking is defined and not enable_thinking %}<think></think>{% endif %}"
-    mine = made("qwen3", tmp_path / "thinking", tiny_tokenizer.CHATML + thinking)
+    mine = random_text.make("qwen3", tmp_path / "thinking", tiny_tokenizer.CHATML + thinking)
     assert shown(mine, question("Who?")).endswith("assistant\n<think></think>")
 
 

@@ -6,7 +6,7 @@ A family is light until its `load` is called: limits come from the checkpoint's 
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from typing import Any, Protocol
 
@@ -68,6 +68,8 @@ OPTIONAL: dict[str, object] = {
     "compile": False,
 }
 """Fields of EngineOptions that not every family can use, and what they are when nobody asks for anything."""
+FLAGS = {"sampling": "--top-p, --repetition-penalty, --max-new-tokens or --seed", "attention": "--attn"}
+"""What users know them by, where that is not their name."""
 CHAT = ("sampling", "quantize", "attention", "compile")
 """What every model with a language model behind it can use."""
 
@@ -138,8 +140,12 @@ def _by_parts(config: Settings) -> FamilySpec | None:
 
 
 def asked(options: EngineOptions) -> dict[str, object]:
-    """Those of `OPTIONAL` that were asked for. One clip in a message is what every model takes."""
+    """Those of `OPTIONAL` that were asked for.
+
+    One clip in a message is what every model takes; and every model is told its temperature, Whisper by its fallback.
+    """
     values = {name: getattr(options, name) for name in OPTIONAL}
+    values["sampling"] = replace(options.sampling, temperature=0.0)
     values["clips_per_request"] = None if options.clips_per_request == 1 else options.clips_per_request
     return {name: value for name, value in values.items() if value != OPTIONAL[name]}
 
@@ -149,7 +155,8 @@ def refuse(spec: FamilySpec, name: str, options: EngineOptions) -> None:
     for option in asked(options):
         if option not in spec.takes:
             able = ", ".join(model_type for model_type, other in FAMILIES.items() if option in other.takes)
-            raise UsageError(f"model {name!r} has no use for {option.replace('_', ' ')}; these do: {able}")
+            flags = FLAGS.get(option, f"--{option.replace('_', '-')}")
+            raise UsageError(f"model {name!r} has no use for {flags}; models of these types do: {able}")
 
 
 def companions(family: Family, checkpoint: Checkpoint, options: EngineOptions) -> tuple[Checkpoint, ...]:
@@ -158,4 +165,7 @@ def companions(family: Family, checkpoint: Checkpoint, options: EngineOptions) -
     A family that has such checkpoints says so by a function of this name.
     """
     find = getattr(family, "companions", None)
-    return tuple(part for part in find(checkpoint, options) if part is not None) if find else ()
+    try:
+        return tuple(part for part in find(checkpoint, options) if part is not None) if find else ()
+    except (AttributeError, LookupError, TypeError) as exc:
+        raise ModelError(f"model {checkpoint.name!r}: its configuration cannot be used: {exc}") from exc

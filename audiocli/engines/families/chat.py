@@ -20,8 +20,8 @@ from transformers.generation.logits_process import RepetitionPenaltyLogitsProces
 from audiocli.engines import Sampling
 from audiocli.records import RATE, Reply, Request
 
-LAYOUT_TOKENS = 32
-"""What a prompt's layout takes at most besides its texts: turns, their roles and ends. ChatML takes 13."""
+LAYOUT_TOKENS = 48
+"""What a prompt's layout takes at most besides its texts: turns, their roles and ends. ChatML takes 13, Llama 3 36."""
 CLIP_TOKENS = 10
 """What stands around a clip at most: Qwen2-Audio writes "Audio 10: ", two marks and a line break."""
 SPARE_TOKENS = 48
@@ -118,8 +118,11 @@ class Chat:
         return text + audio + LAYOUT_TOKENS
 
     def _budget(self, request: Request) -> int:
-        """Tokens the answer may take: as asked, else by what is asked for; no more than the context has room for."""
-        wanted = request.max_new_tokens or self._sampling.max_new_tokens or self._usual_budget(request)
+        """Tokens the answer may take: as the user says, else as the request does, else by what is asked for.
+
+        No more than the context has room for.
+        """
+        wanted = self._sampling.max_new_tokens or request.max_new_tokens or self._usual_budget(request)
         if self._context is None:
             return wanted
         room = self._context - self._asked_tokens(request)
