@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from audiocli import merge, windows
 from audiocli.conclusion import Script
 from audiocli.course import Options
+from audiocli.errors import EngineError
 from audiocli.intake import Listened
 from audiocli.merge import Heard, Hearing
 from audiocli.records import Document, Gap, Job, Note, Provenance, Reply, Waveform, Window
@@ -25,17 +26,19 @@ class Case:
     job: Job
     duration_s: float | None = None
     language: str | None = None
+    untold: bool = False
+    """The model wrote words and did not say in which language: it is not waited for."""
     held: list[Spot] = field(default_factory=list)
     """Windows that wait until the first one tells the language."""
     asking_language: bool = False
     open: int = 0
-    """Questions not dealt with yet; a window that was split counts until its halves do."""
+    """Windows, units and questions not dealt with yet; one that sets others free counts until they do."""
     listened: bool = False
     """All of it was decoded."""
     heard: dict[int | None, list[Heard]] = field(default_factory=dict)
     ends: dict[int | None, Listened[Case]] = field(default_factory=dict)
     packers: dict[int | None, Packer] = field(default_factory=dict)
-    silent: Counter[tuple[int | None, int]] = field(default_factory=Counter)
+    awaited: Counter[tuple[int | None, int]] = field(default_factory=Counter)
     """Windows, by channel and index, whose words are still awaited."""
     units: list[tuple[int | None, Unit]] = field(default_factory=list)
     """Units that wait for the words of their windows."""
@@ -43,6 +46,8 @@ class Case:
     gaps: list[Gap] = field(default_factory=list)
     retried: int = 0
     error: str | None = None
+    settled: bool = False
+    """All of it was heard and answered; what is left is the script's."""
     script: Script[Document] | None = None
     document: Document | None = None
 
@@ -55,18 +60,36 @@ class Spot:
     channel: int | None
     window: Window
     clip: Waveform
+    temperature: float = 0.0
+    """Above 0 once an earlier answer was not taken."""
 
     @property
     def name(self) -> tuple[int | None, int]:
         return self.channel, self.window.index
 
 
-def said(case: Case, channel: int | None, unit: Unit) -> str:
-    """The words of a unit, as its windows were written down."""
+@dataclass(frozen=True, slots=True, eq=False)
+class Asked:
+    """A unit of a case on its way through the prompts."""
+
+    case: Case
+    channel: int | None
+    unit: Unit
+    got: dict[str, Reply | EngineError] = field(default_factory=dict)
+    """By the prompt's name; filled as answers come."""
+
+
+def said(case: Case, channel: int | None, unit: Unit) -> tuple[str, str | None]:
+    """The words of a unit as its windows were written down, and their language where that was told.
+
+    Without those that should not be trusted: a model believes what it reads.
+    """
     indices = {window.index for window in unit.windows}
-    told = [one for one in case.heard.get(channel, ()) if one.reply and one.window.index in indices]
+    told = [one for one in case.heard.get(channel, ()) if one.window.index in indices]
     told.sort(key=lambda one: one.window.start)
-    return " ".join(one.reply.text.strip() for one in told if one.reply)
+    believed = [one.reply for one in told if one.reply and one.reply.text.strip() and not one.reply.unreliable]
+    language = next((reply.language for reply in believed if reply.language), None)
+    return " ".join(reply.text.strip() for reply in believed), language
 
 
 def whole(reply: Reply) -> Reply:

@@ -18,7 +18,7 @@ from typing import Annotated
 import typer
 
 from audiocli import __version__
-from audiocli.errors import AudiocliError
+from audiocli.errors import AudiocliError, UsageError
 from audiocli.options import ENV_PREFIX, ClickError, GroupedHelp, Settings, command, reworded, spelled
 from audiocli.progress import notice
 from audiocli.work import Work, open_store, prompt_folder, time_s
@@ -27,11 +27,13 @@ app = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,  # rich would double the time to the first line of help
     context_settings={"help_option_names": ["-h", "--help"]},
-    help="Transcribe, summarize and analyse recordings in batches, with the audio model in this process.",
+    help="Transcribe, summarize and analyse recordings in batches, with the audio model in this process.\n\n"
+    "Exit codes: 0 all done, 2 usage, 3 model or output folder, 4 some inputs failed, 5 coverage too low, 130 "
+    "interrupted.",
 )
-cache = typer.Typer(help="Look at the model's stored replies, or remove them.")
+cache = typer.Typer(help="Show or remove stored replies.")
 app.add_typer(cache, name="cache")
-prompts = typer.Typer(help="Look at what models that follow prompts are asked, or check a prompt of your own.")
+prompts = typer.Typer(help="List, show or check what models are asked.")
 app.add_typer(prompts, name="prompts")
 
 INTERRUPTED = 130
@@ -81,31 +83,34 @@ def _root(
 def _transcribe(files: list[str], settings: Settings) -> None:
     """Write down what is said, with times.
 
-    Without -o the result goes to stdout as Markdown; with it, files are written as each input is done. Exit codes: 0
-    all done, 2 usage, 3 model or output folder, 4 some inputs failed, 5 coverage too low, 130 interrupted.
+    Without -o the result goes to stdout as Markdown; with it, files are written as each input is done.
     """
     _work("transcribe", files, settings)
 
 
 def _summarize(files: list[str], settings: Settings) -> None:
-    """Say what matters: key points, decisions, action items, open questions, each with its time.
+    """Say what matters, and when it was said.
 
-    An audio language model listens and takes notes, which are put together. The built-in model only writes down words:
-    then the summary quotes the sentences that carry most, and says so.
+    Key points, decisions, action items and open questions, each with its time. An audio language model listens and
+    takes notes, which are put together. The built-in model only writes down words: then the summary quotes the
+    sentences that carry most, and says so.
     """
     _work("summarize", files, settings)
 
 
 def _analyze(files: list[str], settings: Settings) -> None:
-    """Say what is to be heard: speech, pauses, pace, pitch, loudness, music; a table, and a picture with -o.
+    """Say what is to be heard besides words.
 
-    An audio language model adds what it hears in each stretch: sounds, music, tone, setting.
+    Speech, pauses, pace, pitch, loudness, music: a table, and a picture with -o. An audio language model adds what it
+    hears in each stretch: sounds, music, tone, setting.
     """
     _work("analyze", files, settings)
 
 
 def _ask(files: list[str], settings: Settings) -> None:
-    """Put a question to recordings: ask FILES -q "What was decided about the price?"
+    """Put a question to recordings.
+
+    audiocli ask FILES -q "What was decided about the price?"
 
     Each recording answers for itself; --across adds one answer over all of them. Takes a model that follows prompts.
     """
@@ -113,9 +118,11 @@ def _ask(files: list[str], settings: Settings) -> None:
 
 
 def _run(files: list[str], settings: Settings) -> None:
-    """Ask recordings what a prompt says, or several things at once: --tasks transcribe,summarize --prompt mine.yaml.
+    """Do several tasks at once, or what a prompt says.
 
-    Audio is decoded once, and encoded once for all prompts.
+    audiocli run FILES --tasks transcribe,summarize --prompt mine.yaml
+
+    Audio is decoded once for all of them.
     """
     _work("run", files, settings)
 
@@ -167,13 +174,21 @@ def _cache_clear(
 
 @prompts.command("list")
 def _prompts_list() -> None:
-    """Print the prompts there are, one a line: ours, and those in your own folder."""
+    """Print the prompts there are, one a line.
+
+    Ours, and those in your own folder, which is named below. One of yours goes before one of ours of the same name.
+    """
     from audiocli.prompts import load, names
 
     folder = prompt_folder()
     for name in names(folder):
-        prompt = load(name, folder)
-        print(f"{name} ({prompt.task}): {prompt.description}")
+        try:
+            prompt = load(name, folder)
+        except UsageError as exc:  # one that is wrong must not hide the others
+            _warn(str(exc))
+        else:
+            print(f"{name} ({prompt.task}): {prompt.description}")
+    print(f"your own: {folder}/NAME.yaml", file=sys.stderr)
 
 
 @prompts.command("show")
@@ -183,14 +198,19 @@ def _prompts_show(name: Annotated[str, typer.Argument(metavar="NAME|FILE", help=
 
     prompt = load(name, prompt_folder())
     print(f"# {prompt.name}: {prompt.description} (task: {prompt.task})\n")
-    print(f"system: {prompt.system}\n\nuser: {prompt.user}")
-    if prompt.reduce:
-        print(f"\nreduce: {prompt.reduce}")
+    for name_, value in prompt.variables.items():
+        print(f"--var {name_}={value}" if value is not None else f"--var {name_}=… must be given")
+    for text in ("system", "user", "reduce"):
+        if asked := getattr(prompt, text):
+            print(f"\n{text}: {asked.rstrip()}")
 
 
 @prompts.command("check")
 def _prompts_check(name: Annotated[str, typer.Argument(metavar="NAME|FILE", help="A prompt's name or file.")]) -> None:
-    """Check a prompt: unknown keys and variables are errors, which are named. Exit code 0 if it can be used, else 2."""
+    """Check whether a prompt can be used.
+
+    Unknown keys and variables are errors, which are named. Exit code 0 if it can be used, else 2.
+    """
     from audiocli.prompts import load
 
     prompt = load(name, prompt_folder())
@@ -213,7 +233,8 @@ def _prepare(settings: Settings) -> None:
     if settings.offline:
         os.environ["HF_HUB_OFFLINE"] = "1"
     level = logging.ERROR if settings.quiet else logging.INFO if settings.verbose else logging.WARNING
-    logging.basicConfig(level=logging.WARNING, format="audiocli: %(levelname)s: %(message)s", stream=sys.stderr)
+    others = logging.ERROR if settings.quiet else logging.WARNING
+    logging.basicConfig(level=others, format="audiocli: %(levelname)s: %(message)s", stream=sys.stderr)
     logging.getLogger("audiocli").setLevel(level)
     if not settings.verbose:
         warnings.simplefilter("ignore")

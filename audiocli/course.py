@@ -6,7 +6,6 @@ and which ones can. Knows limits and prompts; no audio and no answers.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -22,6 +21,8 @@ PROMPTED = "Qwen2-Audio, Ultravox and other audio language models do (--model qw
 READER = "or let a language model read the transcript (--text-model)"
 UNKNOWN = "the language spoken"
 """What a prompt says where no language was given."""
+ONCE = ("summarize", "analyze")
+"""Tasks whose result a Document has room for once; what other prompts get is one answer each."""
 WINDOW_S = 30.0
 """Windows are no longer, whatever the model hears: text without times is placed by its window."""
 NOTE_TOKENS, COMBINED_TOKENS = 512, 1024
@@ -95,11 +96,11 @@ def plan(options: Options, blueprint: Blueprint, text: Blueprint | None) -> Cour
     Raises UsageError for what cannot be done with these models.
     """
     follows = blueprint.limits.follows_prompts
-    _check_once(options.prompts)
+    _check_once(options)
     worded = tuple(prompt.worded((text or blueprint).family) for prompt in options.prompts)
     asked = worded if text or follows else ()
     for prompt in options.prompts if not asked else ():
-        if prompt.task not in ("summarize", "analyze"):
+        if prompt.task not in ONCE:
             raise UsageError(f"model {blueprint.model!r} does not follow prompts; {PROMPTED}, {READER}")
     if text and not text.limits.text_only:
         raise UsageError(f"--text-model {text.model!r} does not answer questions about text; give a language model")
@@ -125,11 +126,18 @@ def plan(options: Options, blueprint: Blueprint, text: Blueprint | None) -> Cour
     return course
 
 
-def _check_once(wanted: Sequence[Prompt]) -> None:
-    for task in ("summarize", "analyze"):
-        several = [prompt.name for prompt in wanted if prompt.task == task]
+def _check_once(options: Options) -> None:
+    """One summary, one analysis, and a name for each answer; over all recordings there are answers only."""
+    names = [prompt.name for prompt in options.prompts]
+    for name in names:
+        if names.count(name) > 1:
+            raise UsageError(f"prompt {name!r} is asked twice")
+    for task in ONCE:
+        several = [prompt.name for prompt in options.prompts if prompt.task == task]
         if len(several) > 1:
             raise UsageError(f"prompts {' and '.join(several)} would both {task}; ask for one at a time")
+    if options.across and all(prompt.task in ONCE for prompt in options.prompts):
+        raise UsageError("--across puts answers together; a summary or an analysis is of one recording: give a prompt")
 
 
 def _refuse(course: Course, blueprint: Blueprint) -> None:
@@ -158,7 +166,7 @@ def window_s(blueprint: Blueprint) -> float:
 
 def language_name(code: str | None) -> str:
     """A language as prompts name it."""
-    return LANGUAGES.get(code or "", UNKNOWN)
+    return LANGUAGES[code].title() if code in LANGUAGES else UNKNOWN
 
 
 def stretch(start: int, stop: int) -> dict[str, str]:

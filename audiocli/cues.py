@@ -18,6 +18,8 @@ from audiocli.records import Point
 INFERRED = "who it is was taken from who was spoken to by name"
 TWIN = 0.5
 """Two decisions, tasks or questions that share so much of their words are one, said twice."""
+FEW = 5
+"""Words for people are a hint from so many on."""
 _UNANSWERED, _POINTED, _UNKNOWN, _STATED = 1, 2, 3, 4
 """How plainly something is left open: by the reply, by "that is open", by not knowing, by saying what is open."""
 _SUBJECT = r"(?:^|[,;]\s+(?:and\s+|und\s+)?|\b(?:and|und)\s+)(NAME|I|ich)\s+(?=[^\W\d_])"
@@ -68,6 +70,15 @@ class Language:
     """What is said to be polite."""
     anaphora: str
     """How a sentence begins that cannot be understood without the one before."""
+    told: str
+    """A sentence with this tells what somebody said, as stories do."""
+    others: frozenset[str]
+    """Words for people who are spoken about, and for those who speak and listen:"""
+    present: frozenset[str]
+    audience: str
+    """Said to the public, which neither decides nor takes anything on."""
+    far: str
+    """A day so far off that what all of us will do by then is a plan, not a task."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,14 +93,6 @@ class _Task:
     who: str | None
     when: str | None
     inferred: bool = False
-
-
-def guessed(transcript: Transcript) -> str | None:
-    """The language whose commonest words make up a fifth of the transcript, as they do of any speech in it."""
-    words = transcript.words
-    shares = {code: sum(map(words.count, common)) / max(len(words), 1) for code, common in _COMMON.items()}
-    best = max(shares, key=lambda code: shares[code])
-    return best if shares[best] >= 0.2 else None
 
 
 def content(text: str, spoken: Language | None) -> list[str]:
@@ -118,21 +121,39 @@ def quotes(said: Sequence[Sentence], indices: Iterable[int]) -> tuple[Point, ...
 
 
 def quoted(sentence: Sentence) -> Point:
-    text = sentence.text
-    doubt = sentence.unreliable
+    text, doubt = sentence.text, sentence.unreliable
     return Point(text, sentence.start_s, sentence.end_s, quote=text, found=True, doubt=doubt)
 
 
-def decisions(said: Sequence[Sentence], terms: Sequence[Sequence[str]], spoken: Language) -> tuple[Point, ...]:
-    """Sentences in which several people settle something."""
-    found = [
-        index
-        for index, sentence in enumerate(said)
-        if cue(spoken.decided).search(sentence.text)
-        and not cue(spoken.undecided).search(sentence.text)
-        and len(set(terms[index])) >= 2
-    ]
-    return quotes(said, _apart(found, terms))
+def in_conversation(transcript: Transcript, spoken: Language) -> bool:
+    """Whether people speak with each other here, rather than a narrator to readers or a speaker to the public.
+
+    Stories are told by who is spoken about, talk by who speaks and who listens; few such words decide nothing.
+    """
+    others, present = (sum(word in words for word in transcript.words) for words in (spoken.others, spoken.present))
+    return not cue(spoken.audience).search(transcript.text) and not (others >= FEW and others > present)
+
+
+def decisions(
+    transcript: Transcript, said: Sequence[Sentence], terms: Sequence[Sequence[str]], spoken: Language
+) -> tuple[Point, ...]:
+    """Sentences in which several people settle something; where that is but "Agreed.", with what was said before it."""
+    found = [index for index, sentence in enumerate(said) if _settles(sentence.text, spoken)]
+    points = {}
+    for index in found:
+        both = f"{said[index - 1].text} {said[index].text}"
+        bare = content(cue(spoken.decided).sub(" ", said[index].text), spoken)
+        back = len(bare) < 2 and index and index - 1 not in found and len(set(terms[index - 1])) > 2
+        if back and both in transcript.text:
+            points[index] = quoted(replace(said[index - 1], text=both, end_s=said[index].end_s))
+        elif len(set(terms[index])) > 1:
+            points[index] = quoted(said[index])
+    return tuple(points[index] for index in _apart(sorted(points), terms))
+
+
+def _settles(text: str, spoken: Language) -> bool:
+    narrated = cue(spoken.told).search(text) or cue(spoken.undecided).search(text)
+    return not narrated and cue(spoken.decided).search(text) is not None
 
 
 def tasks(transcript: Transcript, said: Sequence[Sentence], spoken: Language) -> tuple[Point, ...]:
@@ -140,7 +161,8 @@ def tasks(transcript: Transcript, said: Sequence[Sentence], spoken: Language) ->
     names = _names(said, spoken)
     found: list[_Task] = []
     for index, sentence in enumerate(said):
-        for text in _clauses(sentence.text, names):
+        told = cue(spoken.told).search(sentence.text)
+        for text in _clauses(sentence.text, names) if not told else ():
             task = _task(sentence, text, spoken, names, listed=text != sentence.text)
             if task and task.who is None and task.strength == 3:
                 task = _answering(task, said[max(index - 2, 0) : index], said[index + 1 : index + 2], spoken, names)
@@ -182,9 +204,11 @@ def _task(sentence: Sentence, text: str, spoken: Language, names: tuple[str, ...
         if match is None or (cue(spoken.idle).match(text, match.start("verb")) and not due):
             continue
         groups = match.groupdict()
-        who = groups.get("us") or groups.get("who")
+        who = groups.get("us") or groups.get("who") or groups.get("self")
         own = who is None if strength == 3 else who is not None and who.casefold() == spoken.own
-        if strength == 0 and own and not listed:
+        if (strength == 0 and own and not listed) or (
+            groups.get("us") and date and cue(spoken.far).search(date.group())
+        ):
             continue
         firm = groups.get("firm") or (strength == 2 and who)
         if date or (firm and len(names) > 1 and len(terms) >= 3):
@@ -257,6 +281,8 @@ def questions(said: Sequence[Sentence], terms: Sequence[Sequence[str]], spoken: 
 def _openness(index: int, said: Sequence[Sentence], terms: Sequence[Sequence[str]], spoken: Language) -> int:
     """How plainly a sentence leaves something open: from 0, not at all, to `_STATED`, saying what."""
     text = said[index].text
+    if cue(spoken.told).search(text):
+        return 0
     if text.endswith("?"):
         reply = said[index + 1].text if index + 1 < len(said) else ""
         return _UNANSWERED if terms[index] and cue(spoken.unsure).match(reply) else 0
@@ -291,46 +317,36 @@ def _names(said: Sequence[Sentence], spoken: Language) -> tuple[str, ...]:
     return tuple(sorted(labels | {name for name in called if name.casefold() not in common}, key=len, reverse=True))
 
 
-_COMMON = {
-    "en": ("the", "and", "to", "of", "a", "is", "that", "it", "you", "we", "i", "in"),
-    "de": ("die", "der", "und", "das", "ist", "ich", "wir", "nicht", "den", "es", "zu", "ein"),
-}
-"""The commonest words; "in" counts for English alone, which does no harm."""
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
 
 
-def _english_stop() -> frozenset[str]:
-    words = (
-        "a about above after again all alright also always am an and any anybody anything are aren around as at"
-        " back be because been before being below between both but by can cannot could couldn d did didn do does"
-        " doesn doing don done down during each either else even ever every everybody everyone everything few for"
-        " from further get gets getting give go goes going gone good got had hadn has hasn have haven having he"
-        " her here hers herself him himself his how however i if in into is isn it its itself just know let like"
-        " ll m made make makes many may maybe me mean might mine more most much must my myself need neither never"
-        " no nobody none nor not nothing now of off often oh ok okay on once one only onto or other others our"
-        " ours out over own perhaps please put quite rather re really right s said same say see seem shall she"
-        " should shouldn since so some somebody someone something still such sure t take tell than that the their"
-        " theirs them themselves then there these they thing things think this those though through to too toward"
-        " towards under until up upon us ve very want was wasn we well were weren what when where whether which"
-        " while who whole whom whose why will with within without won would wouldn yeah yes yet you your yours"
-        " yourself"
-    )
-    return frozenset(words.split())
-
-
-def _german_stop() -> frozenset[str]:
-    words = (
-        "aber alle allem allen aller alles als also am an auch auf aus bei bin bis bist da damit dann das dass"
-        " dein dem den denn der des dich die dies diese diesem diesen dieser dieses dir doch dort du durch ein"
-        " eine einem einen einer eines einmal er es etwas euch euer für gar gegen gut habe haben hat hatte hatten"
-        " hier hin ich ihm ihn ihnen ihr ihre ihrem ihren ihrer im in ins ist ja jede jeden jeder jedes jetzt kann"
-        " kein keine keinen können könnte mal man mehr mein meine mich mir mit muss müssen nach nein nicht nichts"
-        " noch nun nur ob oder ohne schon sehr sein seine seinem seinen seiner sich sie sind so soll sollte"
-        " sollten sondern um und uns unser unsere unter viel vom von vor war waren warum was weil wenn wer werde"
-        " werden wie wieder will wir wird wo wollen während würde würden zu zum zur zwar zwischen über bitte"
-    )
-    return frozenset(words.split())
-
-
+_EN_STOP = _words(
+    "a about above after again all alright also always am an and any anybody anything are aren around as at"
+    " back be because been before being below between both but by can cannot could couldn d did didn do does"
+    " doesn doing don done down during each either else even ever every everybody everyone everything few for"
+    " from further get gets getting give go goes going gone good got had hadn has hasn have haven having he"
+    " her here hers herself him himself his how however i if in into is isn it its itself just know let like"
+    " ll m made make makes many may maybe me mean might mine more most much must my myself need neither never"
+    " no nobody none nor not nothing now of off often oh ok okay on once one only onto or other others our"
+    " ours out over own perhaps please put quite rather re really right s said same say see seem shall she"
+    " should shouldn since so some somebody someone something still such sure t take tell than that the their"
+    " theirs them themselves then there these they thing things think this those though through to too toward"
+    " towards under until up upon us ve very want was wasn we well were weren what when where whether which"
+    " while who whole whom whose why will with within without won would wouldn yeah yes yet you your yours"
+    " yourself zero two three four five six seven eight nine ten hundred"
+)
+_DE_STOP = _words(
+    "aber alle allem allen aller alles als also am an auch auf aus bei bin bis bist da damit dann das dass"
+    " dein dem den denn der des dich die dies diese diesem diesen dieser dieses dir doch dort du durch ein"
+    " eine einem einen einer eines einmal er es etwas euch euer für gar gegen gut habe haben hat hatte hatten"
+    " hier hin ich ihm ihn ihnen ihr ihre ihrem ihren ihrer im in ins ist ja jede jeden jeder jedes jetzt kann"
+    " kein keine keinen können könnte mal man mehr mein meine mich mir mit muss müssen nach nein nicht nichts"
+    " noch nun nur ob oder ohne schon sehr sein seine seinem seinen seiner sich sie sind so soll sollte"
+    " sollten sondern um und uns unser unsere unter viel vom von vor war waren warum was weil wenn wer werde"
+    " werden wie wieder will wir wird wo wollen während würde würden zu zum zur zwar zwischen über bitte"
+    " null zwei drei vier fünf sechs sieben acht neun zehn hundert"
+)
 _EN_WEEKDAY = r"(?:mon|tues|wednes|thurs|fri|satur|sun)day"
 _EN_MONTH = r"(?:january|february|april|june|july|august|september|october|november|december|(?-i:March|May))"
 _EN_DAY = (
@@ -340,6 +356,7 @@ _EN_DAY = (
     rf"|(?:the\s+)?(?:first|second|third|last)\s+week\s+of\s+{_EN_MONTH}"
     rf"|{_EN_MONTH}(?:\s+(?:the\s+)?\d{{1,2}}(?:st|nd|rd|th)?)?\b|(?:the\s+)?\d{{1,2}}(?:st|nd|rd"
     rf"|th)(?:\s+of\s+{_EN_MONTH})?\b"
+    r"|this\s+(?:morning|afternoon|evening)|later\s+today|right\s+(?:away|after\s+th(?:is|at))"
     r"|(?:next|this)\s+(?:week|weekend|month|quarter|year|spring|summer|autumn|fall|winter)|noon"
 )
 _EN_DUE = r"(?:no\s+later\s+than|by|before|until|till)\s+"
@@ -350,68 +367,62 @@ _EN_PEOPLE = (
 _EN_MODAL = r"(?:will|(?:is|are)\s+going\s+to|ha(?:s|ve)\s+to|needs?\s+to|must|should|(?:agreed|promised)\s+to)"
 _EN_SOON = r"(?:also\s+|then\s+|just\s+|try\s+to\s+|make\s+sure\s+to\s+|gladly\s+|definitely\s+|personally\s+)*"
 _ENGLISH = Language(
-    stop=_english_stop(),
+    stop=_EN_STOP,
     endings=("ing", "ed", "es", "s", "e"),
-    topic=r"\b(?:(?:first|second|third|fourth|fifth|next|last|final|other|main)\s+(?:point|topic|item|question"
-    r"|issue"
+    topic=r"\b(?:(?:first|second|third|fourth|fifth|next|last|final|other|main)\s+(?:point|topic|item|question|issue"
     r"|step|part|thing|subject|agenda)\b|on\s+the\s+agenda|move\s+on\s+to|(?:points?|topics?|items?)\s+today"
-    r"|turn\s+to\s+the|most\s+important|the\s+point\s+is|in\s+(?:short|summary|conclusion)|to\s+sum\s+up)",
-    decided=r"\b(?:we|we've|we’ve|the\s+(?:board|team|group|committee|council))\s+(?:(?:have|has|all|both|just"
-    r"|now|also"
-    r"|finally|unanimously|therefore)\s+)*(?:decided|agreed|resolved|settled|voted|chose|opted|approved)\b"
-    r"|\blet(?:['’]?s|\s+us)\s+(?:all\s+|now\s+|then\s+)?(?:agree|decide|settle\s+on|go\s+with|stick\s+(?:to"
-    r"|with)|postpone"
-    r"|cancel|approve|adopt)\b|\bit\s+(?:is|was|has\s+been)\s+(?:now\s+)?(?:decided|agreed|settled)\b"
-    r"|\b(?:the|our)\s+decision\s+is\b|\b(?:it['’]s|that['’]s|that\s+is)\s+(?:decided|agreed|settled)\b"
-    r"|\bwe(?:['’]re|\s+are)\s+(?:agreed\b|going\s+with\b)|\bso\s+we\s+(?:agree|decide)\b",
+    r"|turn\s+to\s+the|calling\s+(?:about|because)|it['’]s\s+about\s+(?:my|our|the)|most\s+important|the\s+point\s+is|in\s+(?:short|summary|conclusion)|to\s+sum\s+up)",
+    decided=r"\b(?:we|we've|we’ve|the\s+(?:board|team|group|committee|council))\s+(?:(?:have|has|all|both|just|now"
+    r"|also|finally|unanimously|therefore)\s+)*(?:decided|agreed|resolved|settled|voted|chose|opted|approved)\b"
+    r"|\blet(?:['’]?s|\s+us)\s+(?:all\s+|now\s+|then\s+)?(?:agree|decide|settle\s+on|go\s+with(?!\s+(?:him|her|them|me"
+    r"|you)\b)|stick\s+(?:to|with)|postpone|cancel|approve|adopt)\b|\bit\s+(?:is|was"
+    r"|has\s+been)\s+(?:now\s+)?(?:decided|agreed|settled)\b|\b(?:the|our)\s+decision\s+is\b|\b(?:it['’]s|that['’]s"
+    r"|that\s+is)\s+(?:decided|agreed|settled)\b|\bwe(?:['’]re|\s+are)\s+(?:agreed\b|going\s+with\b)"
+    r"|\bso\s+we\s+(?:agree|decide)\b",
     undecided=r"\?$|\b(?:not|never|n['’]t|nothing|if\s+we|when\s+we|once\s+we|before\s+we"
-    r"|until\s+we\s+(?:have\s+)?(?:decide|agree)"
-    r"|should\s+we|whether\s+we)\b.{0,20}\b(?:decide|agree|settle|vote|resolve|chose|cho?ose|opt|approve)"
-    r"|\b(?:last\s+(?:year|month|summer|winter|spring|autumn|lecture|time)|years?\s+ago|back\s+then"
-    r"|in\s+those\s+days)\b",
+    r"|until\s+we\s+(?:have\s+)?(?:decide|agree)|should\s+we|whether\s+we)\b.{0,20}\b(?:decide|agree|settle|vote"
+    r"|resolve|chose|cho?ose|opt|approve)|\b(?:last\s+(?:year|month|summer|winter|spring|autumn|lecture|time)"
+    r"|years?\s+ago|back\s+then|in\s+those\s+days)\b",
     own="i",
     date=rf"\b(?:(?:{_EN_DUE}|on\s+|from\s+|in\s+(?={_EN_MONTH})|at\s+(?=noon|the\s+end))?(?:{_EN_DAY})"
-    r"|(?:by|until|till)\s+then"
-    r"|(?:with)?in\s+(?:an?|one|two|three|four|five|six|\d+)\s+(?:hours?|days?|weeks?|months?))",
+    r"|(?:by|until|till)\s+then|(?:with)?in\s+(?:an?|one|two|three|four|five|six|ten|\d+)\s+(?:working\s+"
+    r"|business\s+)?(?:hours?|days?|weeks?|months?))",
     deadline=_EN_DUE,
-    addressed=r"(?:^|[.,!?]\s)([A-Z][a-z]+),\s+(?:please|(?:could|can|would|will)\s+(?:you|we)|you|what|when"
-    r"|why|how|where"
-    r"|do|did|are|have)\b|\w,\s+([A-Z][a-z]+)[.?!](?:$|\s)|\b(?:[Tt]hank\s+you|[Tt]hanks|[Hh]i|[Hh]ello|[Oo]kay"
-    r"|[Ww]ell)"
-    r",?\s+([A-Z][a-z]+)[,.!?]",
+    addressed=r"(?:^|[.,!?]\s)([A-Z][a-z]+),\s+(?:please|(?:could|can|would|will)\s+(?:you|we)|you|what|when|why|how"
+    r"|where|do|did|are|have)\b|\w,\s+([A-Z][a-z]+)[.?!](?:$|\s)|\b(?:[Tt]hank\s+you|[Tt]hanks|[Hh]i|[Hh]ello|[Oo]kay"
+    r"|[Ww]ell),?\s+([A-Z][a-z]+)[,.!?]",
     promise=rf"\b(?:(?P<firm>I(?:['’]ll|\s+will|['’]m\s+going\s+to|\s+am\s+going\s+to|\s+promise\s+to))"
-    rf"|(?P<us>we)(?:['’]ll|\s+will)"
-    rf"|I\s+(?:have|need)\s+to)\s+{_EN_SOON}(?P<verb>\w+)",
-    request=r"(?:(?:^|[.,!?]\s+)(?P<who>NAME),\s+)?"
-    r"(?:\bplease|\b(?:could|can|would|will)\s+you(?:\s+please)?)\s+(?P<verb>\w+)",
+    rf"|(?P<us>we)(?:['’]ll|\s+will)|I\s+(?:have|need)\s+to)\s+{_EN_SOON}(?P<verb>\w+)",
+    request=r"(?:(?:^|[.,!?]\s+)(?P<who>NAME),\s+)?(?:\bplease|\b(?:could|can|would"
+    r"|will)\s+you(?:\s+please)?)\s+(?P<verb>\w+)",
     duty=rf"\b(?P<who>NAME|(?:my|our|your|the)\s+(?:{_EN_PEOPLE})|someone|somebody)(?:['’]ll"
     rf"|\s+{_EN_MODAL})\s+{_EN_SOON}(?P<verb>\w+)",
-    report=r"^(?P<who>NAME|I)\s+(?P<verb>(?!am\b|was\b|had\b|did\b|do\b|would\b|could\b|can\w*\b|know\b"
-    r"|think\b)\w+)\b",
-    idle=r"(?:be|have|do|go|see|say|come|think|know|show|explain|tell|talk|try|start|begin|give|let|remember"
-    r"|assume|mention"
-    r"|return|get|stop|like|want|need|feel|love|hate|stay|wait|not|never|only|use|define|prove|introduce"
-    r"|describe|discuss"
-    r"|focus|cover|skip|draw|denote|demonstrate|illustrate|turn|move|continue|summari[sz]e|read|argue|note"
-    r"|listen|look"
-    r"|hear|repeat|help|hold|pass|speak|mute|scroll|sit|excuse|forgive|imagine|confirm|remind|is|has|was|does"
-    r"|says|thinks"
-    r"|\w+\s+(?:it|this|that|these|those|them))\b",
+    report=r"^(?:(?P<who>NAME)\s+(?=\w+s\b)|(?P<self>I)\s+)(?P<verb>(?!am\b|was\b|had\b|did\b|do\b|would\b|could\b"
+    r"|can\w*\b|know\b|think\b|\w+ed\b)\w+)\b",
+    idle=r"(?:be|have|do|go|see|say|come|think|know|show|explain|tell|talk|try|start|begin|give|let|remember|assume"
+    r"|mention|return|get|stop|like|want|need|feel|love|hate|stay|wait|not|never|only|use|define|prove|introduce"
+    r"|describe|discuss|focus|cover|skip|draw|denote|demonstrate|illustrate|turn|move|continue|summari[sz]e|read|argue"
+    r"|note|listen|look|hear|repeat|help|hold|pass|speak|mute|scroll|sit|excuse|forgive|imagine|confirm|remind|is|has"
+    r"|was|does|says|thinks|\w+\s+(?:it|this|that|these|those|them))\b",
     open=r"\bopen\s+(?:question|issue|point)|\b(?:remains?|is|are|still)\s+(?:still\s+)?(?:open|unclear|undecided"
-    r"|unresolved|to\s+be\s+seen)\b|\bto\s+be\s+(?:decided|determined|clarified)\b"
-    r"|\b(?:have|need)\s+to\s+(?:find\s+out|figure\s+out|clarify)\s+(?:whether|if|how|what|who|when|why|where)\b"
-    r"|\b(?:have|has)(?:\s+not|n['’]t)\s+(?:yet\s+)?(?:been\s+)?decided\b",
+    r"|unresolved|to\s+be\s+seen)\b|\bto\s+be\s+(?:decided|determined|clarified)\b|\b(?:have"
+    r"|need)\s+to\s+(?:find\s+out|figure\s+out|clarify)\s+(?:whether|if|how|what|who|when|why|where)\b|\b(?:have"
+    r"|has)(?:\s+not|n['’]t)\s+(?:yet\s+)?(?:been\s+)?decided\b",
     clause=r"\b(?:whether|if|how|what|who|when|why|where|which)\b",
-    unknown=r"\b(?:do\s+not|don['’]t|cannot|can['’]t)\s+(?:yet\s+)?(?:know|decide|say)\s+(?:yet\s+)?"
-    r"(?:whether|that\s+(?:today|now|yet))\b|\bnot\s+(?:yet\s+)?(?:sure|clear)\s+(?:yet\s+)?whether\b",
-    unsure=r"(?:\w+,?\s+){0,2}(?:I|we)\s+(?:do\s+not|don['’]t)\s+(?:really\s+)?know\b|good\s+question"
-    r"|nobody\s+knows"
-    r"|(?:\w+,?\s+){0,2}(?:not|no)\s+(?:sure|idea)\b|(?:we|I)\s+(?:have|need)\s+to\s+(?:check|find\s+out)",
+    unknown=r"\b(?:do\s+not|don['’]t|cannot|can['’]t)\s+(?:yet\s+)?(?:know|decide|say)\s+(?:yet\s+)?(?:whether|if\s+we"
+    r"|that\s+(?:today|now|yet))\b|\bnot\s+(?:yet\s+)?(?:sure|clear)\s+(?:yet\s+)?whether\b",
+    unsure=r"(?:[\w'’]+,?\s+){0,2}(?:I|we)\s+(?:do\s+not|don['’]t)\s+(?:really\s+)?know\b|good\s+question|nobody\s+knows"
+    r"|(?:[\w'’]+,?\s+){0,2}(?:not|no)\s+(?:sure|idea)\b|(?:we|I)\s+(?:have|need)\s+to\s+(?:check|find\s+out)",
     courtesy=r"\b(?:thank\s+you|thanks|good\s+(?:morning|afternoon|evening|night|bye)|goodbye|welcome"
-    r"|sorry\s+to\s+hear"
-    r"|how\s+can\s+I\s+help|my\s+name\s+is|happy\s+birthday|nice\s+to|glad\s+to|hope\s+(?:you|the\s+rest)"
-    r"|see\s+you)\b",
+    r"|sorry\s+to\s+hear|how\s+can\s+I\s+help|my\s+name\s+is|happy\s+birthday|nice\s+to|glad\s+to|hope\s+(?:you"
+    r"|the\s+rest)|see\s+you)\b",
     anaphora=r"(?:it|this|that|these|those|they|he|she|so|and|but|because|or|then|yes|no|well|there|which)\b",
+    told=r"[,.!?][\"”]|^[\"“]|[,;]\s+(?:(?:I|we|(?:the|her|his|my|our|an?)\s+)?\w+\s+)?(?:said|asked|cried|replied"
+    r"|thought|answered|whispered|shouted|exclaimed|told)\b",
+    others=_words("he she him her his hers himself herself"),
+    present=_words("i you we me us my your our"),
+    audience=r"\b(?:my|our)\s+fellow\s+\w+|\bfellow\s+(?:citizens|americans)\b|\bgod\s+bless\b",
+    far=r"\b(?:years?|spring|summer|autumn|fall|winter)\b",
 )
 
 _DE_WEEKDAY = r"(?:montag|dienstag|mittwoch|donnerstag|freitag|samstag|sonnabend|sonntag)"
@@ -431,57 +442,55 @@ _DE_PEOPLE = (
 )
 _DE_MODAL = r"(?:wird|werden|muss|müssen|soll|sollen|sollte)"
 _GERMAN = Language(
-    stop=_german_stop(),
+    stop=_DE_STOP,
     endings=("ungen", "ung", "en", "er", "em", "es", "e", "n", "s", "t"),
-    topic=r"\b(?:erste[nrs]?|zweite[nrs]?|dritte[nrs]?|vierte[nrs]?|nächste[nrs]?|letzte[nrs]?)\s+(?:punkt"
-    r"|thema|frage"
-    r"|schritt|teil)\b|\b(?:punkte|themen)\s+(?:heute|auf)\b|\bkommen\s+wir\s+zu|\btagesordnung\b"
-    r"|\bam\s+wichtigsten\b"
-    r"|\bzusammengefasst\b|\bkurz\s+gesagt\b|\b(?:reden|sprechen)\s+(?:wir\s+)?über\b",
+    topic=r"\b(?:erste[nrs]?|zweite[nrs]?|dritte[nrs]?|vierte[nrs]?|nächste[nrs]?|letzte[nrs]?)\s+(?:punkt|thema|frage"
+    r"|schritt|teil)\b|\b(?:punkte|themen)\s+(?:heute|auf)\b|\bkommen\s+wir\s+zu|\btagesordnung\b|\bam\s+wichtigsten\b"
+    r"|\bzusammengefasst\b|\bkurz\s+gesagt\b|\bgeht\s+um\b|\brufe\s+(?:\w+\s+)?(?:wegen|weil)\b|\b(?:reden|sprechen)\s+(?:wir\s+)?über\b",
     decided=r"\b(?:wir|uns|vorstand|team|ausschuss)\b.*\b(?:beschlossen|entschieden|vereinbart|geeinigt|festgelegt"
     r"|verständigt|beschließen|vereinbaren)\b|\beinigen\s+wir\s+uns\b|\b(?:es|damit|somit)\s+(?:ist"
-    r"|wurde)\s+(?:\w+\s+)?"
-    r"(?:beschlossen|entschieden|vereinbart)\b|\bes\s+bleibt\s+dabei\b|\bwir\s+halten\s+(?:also\s+)?fest\b"
-    r"|\bl(?:asst|ass)\s+uns\b.*\b(?:festhalten|festlegen|vereinbaren|bleiben|nehmen)\b",
+    r"|wurde)\s+(?:\w+\s+)?(?:beschlossen|entschieden|vereinbart)\b|\bes\s+bleibt\s+dabei\b"
+    r"|\bwir\s+halten\s+(?:also\s+)?fest\b|\bl(?:asst|ass)\s+uns\b.*\b(?:festhalten|festlegen|vereinbaren|bleiben"
+    r"|nehmen)\b",
     undecided=r"\?$|\b(?:nicht|nichts|nie|kein\w*|ob|wenn|falls|bevor|sobald)\b.*\b(?:beschlossen|entschieden"
-    r"|vereinbart"
-    r"|geeinigt|festgelegt|verständigt|beschließen|vereinbaren)\b|\b(?:letztes\s+(?:jahr|mal)"
+    r"|vereinbart|geeinigt|festgelegt|verständigt|beschließen|vereinbaren)\b|\b(?:hatten|letztes\s+(?:jahr|mal)"
     r"|vor\s+\w+\s+jahren|damals)\b",
     own="ich",
     date=rf"\b(?:(?:{_DE_DUE}|am\s+|ab\s+|im\s+(?={_DE_MONTH})|in\s+(?={_DE_NEXT})|zum\s+)?(?:{_DE_DAY})"
-    r"|bis\s+dahin|(?:in|innerhalb\s+von)\s+(?:eine[rmn]|zwei|drei|vier|fünf|\d+)\s+(?:stunden?|tag(?:en)?"
-    r"|wochen?|monat(?:en)?))",
+    r"|bis\s+dahin|(?:in|innerhalb\s+von)\s+(?:eine[rmn]|zwei|drei|vier|fünf|\d+)\s+(?:stunden?|tag(?:en)?|wochen?"
+    r"|monat(?:en)?))",
     deadline=_DE_DUE,
-    addressed=r"(?:^|[.,!?]\s)([A-ZÄÖÜ][a-zäöüß]+),\s+(?:bitte|kannst|könntest|würdest|wirst|hast|bist|du"
-    r"|können|was|wann"
-    r"|wie|wo|warum)\b|\w,\s+([A-ZÄÖÜ][a-zäöüß]+)[.?!](?:$|\s)|\b(?:[Dd]anke|[Hh]allo|[Ss]ervus|[Gg]ut),?"
-    r"\s+([A-ZÄÖÜ][a-zäöüß]+)[,.!?]",
+    addressed=r"(?:^|[.,!?]\s)([A-ZÄÖÜ][a-zäöüß]+),\s+(?:bitte|kannst|könntest|würdest|wirst|hast|bist|du|können|was"
+    r"|wann|wie|wo|warum)\b|\w,\s+([A-ZÄÖÜ][a-zäöüß]+)[.?!](?:$|\s)|\b(?:[Dd]anke|[Hh]allo|[Ss]ervus"
+    r"|[Gg]ut),?\s+([A-ZÄÖÜ][a-zäöüß]+)[,.!?]",
     promise=r"\b(?:(?P<firm>(?:ich\s+werde|werde\s+ich))|(?P<us>wir)\s+werden|ich)\s+(?:(?:dann|das|es|auch|noch|mal"
-    r"|also)\s+)*"
-    r"(?P<verb>(?!(?:bin|war|hatte|wollte|konnte|musste|würde|könnte)\b)\w+)",
+    r"|also)\s+)*(?P<verb>(?!(?:bin|war|hatte|wollte|konnte|musste|würde|könnte)\b)\w+)",
     request=r"(?:(?:^|[.,!?]\s+)(?P<who>NAME),\s+)?\b(?:bitte|(?:kannst|könntest|würdest|magst)\s+du(?:\s+bitte)?"
     r"|(?:könnten|würden|können)\s+sie(?:\s+bitte)?)\s+(?P<verb>\w+)",
     duty=rf"\b(?P<who>NAME|(?:mein|meine|unser|unsere|der|die|das)\s+(?:{_DE_PEOPLE})"
     rf"|jemand)\s+{_DE_MODAL}\s+(?P<verb>\w+)",
-    report=r"^(?P<who>NAME|ich)\s+(?P<verb>\w+[te])\b",
-    idle=r"(?:bin|ist|habe|hat|hatte|weiß|glaube|denke|finde|meine|sage|sagen|sehe|sehen|komme|gehe|mag|will"
-    r"|kann|muss|möchte"
-    r"|sein|haben|nicht|nie|nur|zeige|zeigen|erkläre|erklären|erzähle|erzählen|rede|reden|spreche|sprechen"
-    r"|hören|warte"
-    r"|warten|fange|beginne|machen|lass|lassen|schau|schauen|merken|beachten|entschuldigen|wiederholen|nehmen"
-    r"|setzen)\b",
+    report=r"^(?P<who>NAME|ich)\s+(?P<verb>\w*(?:[^\Wt]e|[^\We]t))\b",
+    idle=r"(?:bin|ist|habe|hat|hatte|weiß|glaube|denke|finde|meine|sage|sagen|sehe|sehen|komme|gehe|mag|will|kann|muss"
+    r"|möchte|sein|haben|nicht|nie|nur|zeige|zeigen|erkläre|erklären|erzähle|erzählen|rede|reden|spreche|sprechen"
+    r"|hören|warte|warten|fange|beginne|machen|lass|lassen|schau|schauen|merken|beachten|entschuldigen|wiederholen"
+    r"|nehmen|setzen)\b",
     open=r"\boffene[nrs]?\s+(?:frage|punkt)|\b(?:bleibt|ist|noch)\s+(?:noch\s+)?(?:offen|unklar|ungeklärt)\b"
     r"|\boffen\s+bleibt\b|\b(?:klären|herausfinden)(?:\s+wir)?,?\s+(?:ob|wie|was|wer|wann|warum|wo)\b"
     r"|\bnoch\s+nicht\s+(?:entschieden|geklärt|klar)\b|\bsteht\s+noch\s+nicht\s+fest\b",
     clause=r"\b(?:ob|wie|was|wer|wann|warum|wo|welche[nrs]?)\b",
     unknown=r"\b(?:weiß|wissen)\s+(?:ich\s+|wir\s+)?(?:noch\s+)?nicht,?\s+ob\b"
     r"|\bkann\s+ich\s+heute\s+nicht\s+entscheiden\b",
-    unsure=r"(?:\w+,?\s+){0,2}(?:weiß\s+ich|ich\s+weiß|wissen\s+wir|wir\s+wissen)(?:\s+es)?\s+(?:leider\s+"
-    r"|noch\s+|auch\s+)*"
-    r"nicht\b|(?:\w+,?\s+){0,2}keine\s+ahnung|gute\s+frage|das\s+müssen\s+wir\s+(?:noch\s+)?(?:klären|prüfen)",
+    unsure=r"(?:\w+,?\s+){0,2}(?:weiß\s+ich|ich\s+weiß|wissen\s+wir|wir\s+wissen)(?:\s+es)?\s+(?:leider\s+|noch\s+"
+    r"|auch\s+)*nicht\b|(?:\w+,?\s+){0,2}keine\s+ahnung|gute\s+frage|das\s+müssen\s+wir\s+(?:noch\s+)?(?:klären"
+    r"|prüfen)",
     courtesy=r"\b(?:danke|vielen\s+dank|guten\s+(?:morgen|tag|abend)|hallo|tschüss|auf\s+wiedersehen|willkommen"
     r"|tut\s+mir\s+leid|mein\s+name\s+ist|alles\s+gute|freut\s+mich)\b",
     anaphora=r"(?:es|das|dies|diese[rs]?|sie|er|also|und|aber|denn|weil|oder|dann|ja|nein|naja|da|dort)\b",
+    told=r"[,.!?][\"”“«]|^[\"„“»]|[,;]\s+(?:sagte|fragte|rief|dachte|antwortete|meinte|erwiderte|flüsterte|erklärte)\b",
+    others=_words("er ihn ihm seine seinen seinem seiner sagte dachte fragte"),
+    present=_words("ich du wir mich mir dich dir uns euch unser unsere mein meine dein deine ihnen"),
+    audience=r"\b(?:liebe\s+)?mitbürger(?:innen)?\b|\bgott\s+(?:segne|schütze)\b",
+    far=r"\b(?:jahr\w*|frühling|sommer|herbst|winter)\b",
 )
 
 LANGUAGES = {"en": _ENGLISH, "de": _GERMAN}

@@ -15,12 +15,14 @@ from collections.abc import Sequence
 from itertools import chain, pairwise
 from typing import Any
 
-from audiocli.cues import LANGUAGES, Language, content, cue, decisions, guessed, questions, quotes, tasks
-from audiocli.grounding import WORD, Sentence, heard, sentences
+from audiocli.cues import LANGUAGES, Language, content, cue, decisions, in_conversation, questions, quotes, tasks
+from audiocli.grounding import WORD, Sentence, Transcript, heard, sentences
 from audiocli.records import Point, Segment, Summary
 
 METHOD = "extractive: quotes only"
 ELSEWHERE = "; decisions, action items and open questions are looked for in English and German only"
+UNTRUSTED = "nothing that was heard can be trusted, so nothing is quoted"
+MISTRUSTED = "most of what was heard cannot be trusted, and only the rest is quoted"
 FEWEST, PER_ROOT_MINUTE = 4, 2.5
 """Key points: 11 of a meeting of seven minutes, 23 of an hour, 65 of ten hours."""
 JUMP = 0.15
@@ -39,6 +41,11 @@ SHORTEST = 8
 """Sentences in a topic stretch, at least."""
 MOST = 400
 """And at most: the likeness of all pairs is held at once."""
+_COMMON = {
+    "en": ("the", "and", "to", "of", "a", "is", "that", "it", "you", "we", "i", "in"),
+    "de": ("die", "der", "und", "das", "ist", "ich", "wir", "nicht", "den", "es", "zu", "ein"),
+}
+"""The commonest words; "in" counts for English alone, which does no harm."""
 
 
 def extract(segments: Sequence[Segment], language: str | None) -> Summary:
@@ -46,24 +53,43 @@ def extract(segments: Sequence[Segment], language: str | None) -> Summary:
 
     language: ISO 639-1 code of the transcript; None: English or German if its words say so. Other languages get an
     overview and key points, and the method says so. The number of key points grows with the square root of the
-    length, one for each topic stretch at least; points are in time order. No words give an empty summary.
+    length, one for each topic stretch at least; points are in time order. What is marked unreliable is never quoted;
+    where that is most of it, the summary is marked too. Nothing to quote gives an empty summary. Decisions, tasks and
+    questions are of conversations only: a story has none for its readers, and a speech none for its audience.
     """
     transcript = heard(segments)
     said = sentences(transcript)
-    trusted = [sentence for sentence in said if not sentence.unreliable] or list(said)
-    code = language or guessed(transcript)
+    trusted = [sentence for sentence in said if not sentence.unreliable]
+    code = language or _guessed(transcript)
     spoken = LANGUAGES.get(code or "")
-    method = METHOD if spoken or not said else METHOD + ELSEWHERE
+    method = METHOD if spoken or not trusted else METHOD + ELSEWHERE
+    doubt = _doubt(said, trusted)
     if not trusted:
-        return Summary(method)
+        return Summary(method, unreliable=doubt)
     terms = [content(sentence.text, spoken) for sentence in trusted]
-    if spoken is None:
-        return Summary(method, *_central(trusted, terms, spoken, frozenset()))
-    decided = decisions(trusted, terms, spoken)
+    if spoken is None or not in_conversation(transcript, spoken):
+        return Summary(method, *_central(trusted, terms, spoken, frozenset()), unreliable=doubt)
+    decided = decisions(transcript, trusted, terms, spoken)
     due = tasks(transcript, trusted, spoken)
     open_questions = questions(trusted, terms, spoken)
     told = frozenset(point.text for point in (*decided, *due, *open_questions))
-    return Summary(method, *_central(trusted, terms, spoken, told), decided, due, open_questions)
+    return Summary(method, *_central(trusted, terms, spoken, told), decided, due, open_questions, unreliable=doubt)
+
+
+def _doubt(said: Sequence[Sentence], trusted: Sequence[Sentence]) -> str | None:
+    """Whether most of the speech was left out because it cannot be trusted."""
+    whole, kept = (sum(one.end_s - one.start_s for one in ones) for ones in (said, trusted))
+    if len(trusted) == len(said) or 2 * kept >= whole > 0:
+        return None
+    return MISTRUSTED if trusted else UNTRUSTED
+
+
+def _guessed(transcript: Transcript) -> str | None:
+    """The language whose commonest words make up a fifth of the transcript, as they do of any speech in it."""
+    words = transcript.words
+    shares = {code: sum(map(words.count, common)) / max(len(words), 1) for code, common in _COMMON.items()}
+    best = max(shares, key=lambda code: shares[code])
+    return best if shares[best] >= 0.2 else None
 
 
 def _central(

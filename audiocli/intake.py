@@ -128,7 +128,7 @@ class Intake(Generic[_Case]):
         road = Road(
             path,
             channel=channel,
-            detector=self._options.vad if only else self._course.detector,
+            detector=self._course.detector if only is None else self._options.vad,
             window_s=self._window_s,
             stopped=self._stopped.is_set,
             only=only,

@@ -411,7 +411,8 @@ def _voiced_hz(second: _Second, spoken: Flags, pyin: Callable[..., tuple[Floats,
     if not len(sure):
         return sure
     distance = sure / np.median(sure)
-    return sure[(distance < OCTAVE) & (distance > 1 / OCTAVE)]
+    steady: Floats = sure[(distance < OCTAVE) & (distance > 1 / OCTAVE)]
+    return steady
 
 
 def _pyin() -> Callable[..., tuple[Floats, Flags, Floats]] | None:

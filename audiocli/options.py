@@ -33,7 +33,7 @@ NOTHING = (None, "", "~", "null")
 ClickError: type[Exception] = typer.BadParameter.__mro__[2]
 
 INPUT, MODEL, ANSWER, OUTPUT, RUN = "Input", "Model", "What is asked", "Output", "This run"
-LANGUAGE_MODEL = "Audio language models"
+ATTEMPTS, LANGUAGE_MODEL = "How it is answered", "Language models"
 
 
 def _option(panel: str, help_: str, *names: str, **more: Any) -> Any:
@@ -52,7 +52,9 @@ class Settings:
     ] = None
     channels: Annotated[
         str,
-        _option(INPUT, "mix: all into one. split: each on its own, as one speaker. Or one number, from 1."),
+        _option(
+            INPUT, "mix: all into one. split: each on its own, as one speaker. Or one number, from 1.", metavar="WHICH"
+        ),
     ] = "mix"
     vad: Annotated[
         Literal["webrtc", "silero", "off"],
@@ -67,67 +69,6 @@ class Settings:
     ] = "speech"
     budget: Annotated[
         str | None, _option(INPUT, "How much --select densest hears, such as 90s or 10m.", metavar="TIME")
-    ] = None
-
-    model: Annotated[
-        str, _option(MODEL, "A name (tiny.en, small, large-v3-turbo …), a hub id or a folder. auto: what is built in.")
-    ] = "auto"
-    model_dir: Annotated[str | None, _option(MODEL, "Keep downloaded models here.", metavar="DIR")] = None
-    engine: Annotated[str, _option(MODEL, "What runs the model. auto: in this process, by torch.")] = "auto"
-    device: Annotated[str, _option(MODEL, "auto, cpu, cuda, cuda:1, mps.")] = "auto"
-    dtype: Annotated[str, _option(MODEL, "auto, fp32, fp16, bf16.")] = "auto"
-    fp16: Annotated[bool | None, _option(MODEL, "--no-fp16 is --dtype fp32.", "--fp16/--no-fp16", hidden=True)] = None
-    batch_size: Annotated[int | None, _option(MODEL, "Windows asked at once.", min=1, metavar="N")] = None
-    threads: Annotated[int | None, _option(MODEL, "CPU threads for the model.", min=1, metavar="N")] = None
-    offline: Annotated[bool, _option(MODEL, "Make no network call at all.", "--offline/--no-offline")] = False
-
-    clips_per_request: Annotated[
-        int | None,
-        _option(
-            LANGUAGE_MODEL,
-            "Clips of 30 s in one message, for models that take several; more than one is experimental.",
-            min=1,
-            metavar="N",
-        ),
-    ] = None
-    downsample: Annotated[
-        int | None,
-        _option(
-            LANGUAGE_MODEL, "Pool audio by 4 instead of 2: half the tokens (Qwen2-Audio; experimental).", metavar="N"
-        ),
-    ] = None
-    top_p: Annotated[
-        float, _option(LANGUAGE_MODEL, "Choose among tokens that together have this share.", min=0.0, max=1.0)
-    ] = 1.0
-    repetition_penalty: Annotated[
-        float | None,
-        _option(LANGUAGE_MODEL, "Above 1 makes repeats less likely; as the model's makers advise.", min=0.1),
-    ] = None
-    max_new_tokens: Annotated[
-        int | None,
-        _option(LANGUAGE_MODEL, "Most tokens of one answer; by the length of the audio.", min=1, metavar="N"),
-    ] = None
-    seed: Annotated[int, _option(LANGUAGE_MODEL, "Of sampling, with a temperature above 0.", min=0)] = 0
-    quantize: Annotated[
-        Literal["8bit", "4bit"] | None, _option(LANGUAGE_MODEL, "Load the language model's weights smaller.")
-    ] = None
-    attn: Annotated[
-        str | None, _option(LANGUAGE_MODEL, "sdpa, eager, flash_attention_2 …; transformers chooses.", metavar="NAME")
-    ] = None
-    compile: Annotated[
-        bool, _option(LANGUAGE_MODEL, "Compile the model: slow to start, then faster.", "--compile/--no-compile")
-    ] = False
-    language_model: Annotated[
-        str | None,
-        _option(LANGUAGE_MODEL, "Where Ultravox's language model is: a hub id or a folder.", metavar="ID|FOLDER"),
-    ] = None
-    text_model: Annotated[
-        str | None,
-        _option(
-            LANGUAGE_MODEL,
-            "Let this language model read the transcript, instead of the audio model that hears.",
-            metavar="ID|FOLDER",
-        ),
     ] = None
 
     tasks: Annotated[
@@ -168,19 +109,127 @@ class Settings:
     word_timestamps: Annotated[bool, _option(ANSWER, "Time every word.", "--word-timestamps/--no-word-timestamps")] = (
         False
     )
-    temperature: Annotated[float, _option(ANSWER, "Sampling temperature to begin with.", min=0.0, max=2.0)] = 0.0
+
+    model: Annotated[
+        str,
+        _option(
+            MODEL,
+            "A name (tiny.en, large-v3-turbo, qwen2-audio, ultravox …), a hub id or a folder. auto: Qwen2-Audio on a "
+            "GPU with room for it, else tiny.en, which is built in.",
+            metavar="MODEL",
+        ),
+    ] = "auto"
+    text_model: Annotated[
+        str | None,
+        _option(
+            MODEL,
+            "Let this language model read the transcript that --model wrote, instead of asking the model that hears; a "
+            "hub id or a folder.",
+            metavar="MODEL",
+        ),
+    ] = None
+    model_dir: Annotated[str | None, _option(MODEL, "Keep downloaded models here.", metavar="DIR")] = None
+    engine: Annotated[str, _option(MODEL, "What runs the model. auto: in this process, by torch.", metavar="NAME")] = (
+        "auto"
+    )
+    device: Annotated[str, _option(MODEL, "auto, cpu, cuda, cuda:1, mps.", metavar="NAME")] = "auto"
+    dtype: Annotated[str, _option(MODEL, "auto, fp32, fp16, bf16.", metavar="NAME")] = "auto"
+    fp16: Annotated[bool | None, _option(MODEL, "--no-fp16 is --dtype fp32.", "--fp16/--no-fp16", hidden=True)] = None
+    batch_size: Annotated[int | None, _option(MODEL, "Windows asked at once.", min=1, metavar="N")] = None
+    threads: Annotated[int | None, _option(MODEL, "CPU threads for the model.", min=1, metavar="N")] = None
+    offline: Annotated[bool, _option(MODEL, "Make no network call at all.", "--offline/--no-offline")] = False
+
+    temperature: Annotated[
+        float,
+        _option(
+            ATTEMPTS, "Sampling temperature to begin with; 0: the most probable words.", min=0.0, max=2.0, metavar="X"
+        ),
+    ] = 0.0
     temperature_increment_on_fallback: Annotated[
-        float, _option(ANSWER, "Added for each new attempt when an answer is not believed; 0: one attempt.", min=0.0)
+        float,
+        _option(
+            ATTEMPTS, "Added for each new attempt when an answer is not believed; 0: one attempt.", min=0.0, metavar="X"
+        ),
     ] = 0.2
     compression_ratio_threshold: Annotated[
-        float, _option(ANSWER, "An answer that zlib shrinks by more repeats itself.")
+        float, _option(ATTEMPTS, "An answer that zlib shrinks by more repeats itself (Whisper).", metavar="X")
     ] = 2.4
     logprob_threshold: Annotated[
-        float, _option(ANSWER, "An answer whose tokens' mean log probability is lower is guessed.")
+        float,
+        _option(ATTEMPTS, "An answer whose tokens' mean log probability is lower is guessed (Whisper).", metavar="X"),
     ] = -1.0
     no_speech_threshold: Annotated[
-        float, _option(ANSWER, "A guessed answer is silence when no speech is more probable than this.")
+        float,
+        _option(
+            ATTEMPTS, "A guessed answer is silence when no speech is more probable than this (Whisper).", metavar="X"
+        ),
     ] = 0.6
+
+    clips_per_request: Annotated[
+        int | None,
+        _option(
+            LANGUAGE_MODEL,
+            "Clips of 30 s in one message, for models that take several; more than one is experimental.",
+            min=1,
+            metavar="N",
+        ),
+    ] = None
+    downsample: Annotated[
+        int | None,
+        _option(
+            LANGUAGE_MODEL,
+            "4: pool audio by 4 instead of 2, for half the tokens (Qwen2-Audio; experimental).",
+            min=1,
+            metavar="N",
+        ),
+    ] = None
+    top_p: Annotated[
+        float,
+        _option(
+            LANGUAGE_MODEL,
+            "With a temperature: choose among the tokens that together have this share.",
+            min=0.0,
+            max=1.0,
+            metavar="SHARE",
+        ),
+    ] = 1.0
+    repetition_penalty: Annotated[
+        float | None,
+        _option(
+            LANGUAGE_MODEL,
+            "Above 1 makes repeats less likely. Default: what the model's makers advise.",
+            min=0.1,
+            metavar="X",
+        ),
+    ] = None
+    max_new_tokens: Annotated[
+        int | None,
+        _option(
+            LANGUAGE_MODEL,
+            "Most tokens of one answer. Default: as the prompt says, or by the length of the audio.",
+            min=1,
+            metavar="N",
+        ),
+    ] = None
+    seed: Annotated[int, _option(LANGUAGE_MODEL, "With a temperature: of the choice.", min=0, metavar="N")] = 0
+    quantize: Annotated[
+        Literal["8bit", "4bit"] | None, _option(LANGUAGE_MODEL, "Load the language model's weights smaller.")
+    ] = None
+    attn: Annotated[
+        str | None,
+        _option(
+            LANGUAGE_MODEL,
+            "Attention: sdpa, eager, flash_attention_2 …. Default: transformers chooses.",
+            metavar="NAME",
+        ),
+    ] = None
+    compile: Annotated[
+        bool, _option(LANGUAGE_MODEL, "Compile the model: slow to start, then faster.", "--compile/--no-compile")
+    ] = False
+    language_model: Annotated[
+        str | None,
+        _option(LANGUAGE_MODEL, "Where Ultravox's language model is: a hub id or a folder.", metavar="MODEL"),
+    ] = None
 
     output_dir: Annotated[
         str | None,
@@ -190,9 +239,11 @@ class Settings:
         str | None,
         _option(
             OUTPUT,
-            "json, md, txt, srt, vtt, tsv, png; several with commas; all. Default: md on stdout, json,md with -o.",
+            "json, md, txt, srt, vtt, tsv, png (of an analysis); several with commas; all. Default: md on stdout; "
+            "with -o json,md, and png of an analysis.",
             "--output-format",
             "-f",
+            metavar="NAMES",
         ),
     ] = None
     skip_existing: Annotated[
@@ -203,7 +254,7 @@ class Settings:
     min_coverage: Annotated[
         float | None,
         _option(
-            OUTPUT, "Exit with 5 when a smaller part of the speech was transcribed.", min=0.0, max=1.0, metavar="SHARE"
+            OUTPUT, "Exit with 5 when a smaller part of the speech was understood.", min=0.0, max=1.0, metavar="SHARE"
         ),
     ] = None
 
@@ -224,13 +275,18 @@ LISTS = ("prompt", "var")
 """Settings that hold several values."""
 ONLY_FOR: Mapping[str, tuple[str, ...]] = {
     "tasks": ("run",),
-    "question": ("ask",),
+    "question": ("ask", "run"),
     "across": ("ask", "run"),
-    "with_transcript": ("summarize", "ask", "run"),
-    "text_model": ("summarize", "ask", "run"),
+    "with_transcript": ("summarize", "analyze", "ask", "run"),
+    "text_model": ("summarize", "analyze", "ask", "run"),
     "task": ("transcribe", "summarize", "ask"),
+    "events": ("transcribe", "run"),
+    "word_timestamps": ("transcribe", "run"),
+    "max_line_width": ("transcribe", "run"),
+    "max_line_count": ("transcribe", "run"),
 }
-"""Settings that only some commands read; the others have no option for them."""
+"""Settings that only some commands read; the others have no option for them. Where words are written down only to be
+summarized or asked about, how they look is not chosen."""
 
 
 def command(name: str, body: Callable[[list[str], Settings], None]) -> Callable[..., None]:
@@ -274,8 +330,8 @@ def command(name: str, body: Callable[[list[str], Settings], None]) -> Callable[
 
 
 def _for(command_name: str, setting: str, hint: Any) -> Any:
-    """-q is the question where there is one, and --quiet elsewhere."""
-    if (command_name, setting) != ("ask", "quiet"):
+    """-q is the question where one can be put, and --quiet elsewhere."""
+    if setting != "quiet" or command_name not in ONLY_FOR["question"]:
         return hint
     kind, option = get_args(hint)
     plain = copy(option)
@@ -378,6 +434,9 @@ def reworded(error: Exception) -> str:
     """What is wrong with the command line, in one line, and where to read on."""
     message = " ".join(str(error.format_message()).split())  # type: ignore[attr-defined]
     context = getattr(error, "ctx", None)
+    name = str(getattr(error, "option_name", None)).removeprefix("--").removeprefix("no-").replace("-", "_")
+    if context and name in ONLY_FOR:  # instead of the nearest name that this command has
+        message = f"{context.info_name} has no --{name.replace('_', '-')}; {' and '.join(ONLY_FOR[name])} do"
     return f"{message} (see {context.command_path} --help)" if context else message
 
 

@@ -11,14 +11,15 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from audiocli import __version__, events, merge, replies, vad, windows
-from audiocli.case import Case, Spot, document, said, whole
-from audiocli.conclusion import AGAIN_TEMPERATURE, Measured, Script, across, conclude, noted, question
+from audiocli.case import Asked, Case, Spot, document, said, whole
+from audiocli.conclusion import AGAIN_TEMPERATURE, Measured, Script, across, conclude, noted, question, useless
 from audiocli.course import Options, language_name, plan, stretch, window_s
 from audiocli.engines import Blueprint
 from audiocli.errors import EngineError, JobError
 from audiocli.intake import Closed, Found, Intake, Listened, Message
 from audiocli.lines import Line, Question
 from audiocli.merge import Heard
+from audiocli.prompts import Prompt
 from audiocli.records import (
     RATE,
     Answer,
@@ -26,6 +27,7 @@ from audiocli.records import (
     Document,
     Gap,
     Job,
+    Note,
     Provenance,
     Reply,
     Request,
@@ -112,7 +114,7 @@ class _Run:
         self._held = 0
         self._done: list[Case] = []
         self._answers: dict[Job, tuple[Answer, ...]] = {}
-        """Of each job, for the answers over all of them."""
+        """Of each job, without their notes, for the answers over all of them."""
 
     def outcomes(self) -> Iterator[Outcome]:
         self._intake.start()
@@ -165,10 +167,10 @@ class _Run:
 
     def _line_up(self, spot: Spot) -> None:
         spot.case.open += 1
-        spot.case.silent[spot.name] += 1
+        spot.case.awaited[spot.name] += 1
         self._place(spot)
 
-    def _place(self, spot: Spot, temperature: float = 0.0) -> None:
+    def _place(self, spot: Spot) -> None:
         """Ask about a window, or let it wait for its language."""
         case = spot.case
         if self._language_unknown(case):
@@ -177,10 +179,10 @@ class _Run:
                 self._held += 1
                 return
             case.asking_language = True
-        request = self._transcription(spot, temperature)
-        self._ear.put(Question(request, lambda reply, cached: self._written(spot, request, reply, cached=cached)))
+        request = self._transcription(spot)
+        self._ear.put(Question(request, lambda reply, cached: self._written(spot, reply, cached=cached)))
 
-    def _transcription(self, spot: Spot, temperature: float) -> Request:
+    def _transcription(self, spot: Spot) -> Request:
         options = self._options
         language = options.language or spot.case.language
         system, prompt = "", ""
@@ -195,7 +197,7 @@ class _Run:
             language=language,
             initial_prompt=options.initial_prompt,
             word_timestamps=options.word_timestamps or self._needs_words(spot.window),
-            temperature=temperature,
+            temperature=spot.temperature,
         )
 
     def _needs_words(self, window: Window) -> bool:
@@ -203,31 +205,36 @@ class _Run:
 
     def _language_unknown(self, case: Case) -> bool:
         """A model of many languages finds out which it is from the first window; the others are told."""
-        return len(self._blueprint.limits.languages) > 1 and not (self._options.language or case.language)
+        several = len(self._blueprint.limits.languages) > 1
+        return several and not (self._options.language or case.language or case.untold)
 
-    def _written(self, spot: Spot, request: Request, reply: Reply | Exception, *, cached: bool) -> None:
+    def _written(self, spot: Spot, reply: Reply | Exception, *, cached: bool) -> None:
         """Deal with one window. Only then is it no longer open: what it sets free may be answered at once."""
         case = spot.case
         if isinstance(reply, Reply):
             self._tell_language(case, reply)
-            case.retried += reply.temperature > 0
-            if reply.stop == "length" and len(spot.clip) > 2 * SHORTEST_SPLIT_S * RATE:
-                self._split(spot)
-            elif (plain := self._plain(reply)).unreliable and not request.temperature and self._course.wording:
-                case.open += 1
-                case.silent[spot.name] += 1
-                self._place(spot, AGAIN_TEMPERATURE)
-            else:
-                self._note(spot, Heard(spot.window, whole(plain)), cached=cached)
+            self._take_words(spot, reply, cached=cached)
         elif isinstance(reply, EngineError):
             self._tell_language(case, None)
             self._note(spot, Heard(spot.window, None, str(reply)), cached=cached)
         else:
             raise reply
-        case.open -= 1
-        case.silent[spot.name] -= 1
+        case.awaited[spot.name] -= 1
         self._release(case)
-        self._settle(case)
+        self._dealt_with(case)
+
+    def _take_words(self, spot: Spot, reply: Reply, *, cached: bool) -> None:
+        """Note the words of a window, or ask about it again: in halves, or for words that can be used."""
+        plain = self._plain(reply)
+        if self._course.wording is None:  # the engine asks again by itself, and says so
+            spot.case.retried += reply.temperature > 0
+        if reply.stop == "length" and len(spot.clip) > 2 * SHORTEST_SPLIT_S * RATE:
+            self._split(spot)
+        elif plain.unreliable and not spot.temperature and self._course.wording:
+            spot.case.retried += 1
+            self._line_up(replace(spot, temperature=AGAIN_TEMPERATURE))
+        else:
+            self._note(spot, Heard(spot.window, whole(plain)), cached=cached)
 
     def _plain(self, reply: Reply) -> Reply:
         """What models that follow prompts say, without what they wrap around it."""
@@ -244,11 +251,12 @@ class _Run:
         self._watch(Progress(case.job, position_s, case.duration_s, heard_s, cached))
 
     def _tell_language(self, case: Case, reply: Reply | None) -> None:
-        """The first window has told the language: let the others go. Where it could not, the next one is asked."""
+        """The first window has told the language: let the others go. Where it failed or is blank, ask the next."""
         if not case.asking_language:
             return
         case.asking_language = False
         case.language = reply.language if reply else None
+        case.untold = bool(reply and reply.text.strip() and not reply.language)
         released, case.held = case.held, []
         self._held -= len(released)
         for spot in released:
@@ -274,66 +282,89 @@ class _Run:
         """Ask about the units whose windows' words are there, where words belong to the question."""
         waiting, case.units = case.units, []
         for channel, unit in waiting:
-            if self._course.beside and any(case.silent[channel, one.index] for one in unit.windows):
+            if self._course.beside and any(case.awaited[channel, one.index] for one in unit.windows):
                 case.units.append((channel, unit))
             else:
-                self._ask_about(case, channel, unit)
+                self._ask_about(Asked(case, channel, unit))
 
-    def _ask_about(self, case: Case, channel: int | None, unit: Unit) -> None:
-        spoken = said(case, channel, unit) if self._course.beside else ""
-        replies_: dict[str, Reply | Exception] = {}
-        case.open += len(self._course.heard) - 1
+    def _ask_about(self, asked: Asked) -> None:
+        """Put every prompt about a unit. It is open until all of them are put, for some may be answered at once."""
+        case, unit = asked.case, asked.unit
+        spoken, language = said(case, asked.channel, unit) if self._course.beside else ("", None)
+        place = stretch(unit.start, unit.stop)
         for prompt in self._course.heard:
-            place = stretch(unit.start, unit.stop)
-            asked = question(prompt, place, self._course, transcript=spoken, language=case.language)
+            request = question(prompt, place, self._course, transcript=spoken, language=language)
+            case.open += 1
+            self._put_prompt(asked, prompt, replace(request, clips=unit.clips))
+        self._dealt_with(case)
 
-            def answered(reply: Reply | Exception, cached: bool, name: str = prompt.name) -> None:
-                replies_[name] = reply
-                if len(replies_) == len(self._course.heard):
-                    self._noted(case, channel, unit, replies_, cached=cached)
-                case.open -= 1
-                self._settle(case)
+    def _put_prompt(self, asked: Asked, prompt: Prompt, request: Request) -> None:
+        def answered(reply: Reply | Exception, cached: bool) -> None:
+            self._answered(asked, prompt, request, reply, cached=cached)
 
-            self._ear.put(Question(replace(asked, clips=unit.clips), answered))
+        self._ear.put(Question(request, answered))
 
-    def _noted(
-        self, case: Case, channel: int | None, unit: Unit, got: dict[str, Reply | Exception], *, cached: bool
+    def _answered(
+        self, asked: Asked, prompt: Prompt, request: Request, reply: Reply | Exception, *, cached: bool
     ) -> None:
+        """Deal with one prompt about one unit. One that gave no answer is asked once more, differently."""
+        if not isinstance(reply, Reply | EngineError):
+            raise reply
+        if isinstance(reply, Reply) and useless(reply, prompt) and not request.temperature:
+            asked.case.retried += 1
+            self._put_prompt(asked, prompt, replace(request, temperature=AGAIN_TEMPERATURE))
+            return
+        asked.got[prompt.name] = reply
+        if len(asked.got) == len(self._course.heard):
+            self._noted(asked, cached=cached)
+        self._dealt_with(asked.case)
+
+    def _noted(self, asked: Asked, *, cached: bool) -> None:
         """All prompts have their answer about a unit."""
+        case, unit, channel = asked.case, asked.unit, asked.channel
         start_s, end_s = seconds(unit.start), seconds(unit.stop)
         speaker = f"Channel {channel + 1}" if self._options.channels == "split" and channel is not None else None
+        made: list[Note] = []
+        failures: list[str] = []
         for prompt in self._course.heard:
-            reply = got[prompt.name]
+            reply = asked.got[prompt.name]
             if isinstance(reply, Reply):
-                case.notes.setdefault(prompt.name, []).append(noted(reply, prompt, start_s, end_s, speaker))
-            elif isinstance(reply, EngineError):
-                case.gaps.append(Gap(start_s, end_s, f"{prompt.name}: {reply}"))
+                made.append(noted(reply, prompt, start_s, end_s, speaker))
+                case.notes.setdefault(prompt.name, []).append(made[-1])
             else:
-                raise reply
+                failures.append(f"{prompt.name}: {reply}")
+        if made or self._course.words:  # else the windows say that they failed, and why
+            case.gaps += [Gap(start_s, end_s, failure) for failure in failures]
         if not self._course.words:
-            every = all(isinstance(reply, Exception) for reply in got.values())
-            failure = str(next(iter(got.values()))) if every else None
-            doubts = [case.notes[name][-1].unreliable for name, reply in got.items() if isinstance(reply, Reply)]
-            doubted = Reply("", unreliable=doubts[0]) if doubts and all(doubts) else None
-            for window in unit.windows:
-                heard = Heard(window, doubted, failure, noted=not every)
-                case.heard.setdefault(channel, []).append(heard)
+            self._account(asked, made, failures)
             heard_s = seconds(sum(len(clip) for clip in unit.clips))
             self._watch(Progress(case.job, end_s, case.duration_s, heard_s, cached))
 
+    def _account(self, asked: Asked, made: Sequence[Note], failures: Sequence[str]) -> None:
+        """What became of the windows of a unit that was not written down: doubted where every note of it is."""
+        doubted = Reply("", unreliable=made[0].unreliable) if made and all(note.unreliable for note in made) else None
+        failure = None if made else "; ".join(failures)
+        heard = asked.case.heard.setdefault(asked.channel, [])
+        heard += [Heard(window, doubted, failure, noted=bool(made)) for window in asked.unit.windows]
+
     # The end of a case
 
+    def _dealt_with(self, case: Case) -> None:
+        """One thing less of a job is open."""
+        case.open -= 1
+        self._settle(case)
+
     def _settle(self, case: Case) -> None:
-        if not case.listened or case.open or case.script or case.document:
+        """Once all of a job was heard and answered, conclude it."""
+        if not case.listened or case.open or case.settled:
             return
+        case.settled = True
         if case.error is not None:
             self._done.append(case)
         else:
             measured = next((Measured(end.facts, end.timeline) for end in case.ends.values() if end.facts), None)
-            notes = {name: sorted(list_, key=lambda note: note.start_s) for name, list_ in case.notes.items()}
-            self._begin(
-                case, conclude(document(case, self._options, self._provenance()), notes, self._course, measured)
-            )
+            told = document(case, self._options, self._provenance())
+            self._begin(case, conclude(told, case.notes, self._course, measured))
         # what was heard is in the document; and each end knows its case, which would keep both alive
         case.heard.clear()
         case.ends.clear()
@@ -379,7 +410,7 @@ class _Run:
                 yield Outcome(case.job, None, case.error)
                 continue
             if self._options.across and case.job is not ACROSS:
-                self._answers[case.job] = case.document.answers
+                self._answers[case.job] = tuple(replace(one, notes=()) for one in case.document.answers)
             yield Outcome(case.job, case.document)
 
     def _across(self) -> Script[Document]:
@@ -390,8 +421,19 @@ class _Run:
             named = [(job.shown, one) for job in order for one in self._answers[job] if one.prompt == prompt.name]
             if named:
                 made.append((yield from across(prompt, named, self._course)))
-        made_by = self._provenance()
-        return Document(ACROSS.source, ACROSS.stem, 0.0, None, (), (), Coverage(), made_by, answers=tuple(made))
+        left_out = len(self._jobs) - len(order)
+        return Document(
+            source=ACROSS.source,
+            stem=ACROSS.stem,
+            duration_s=0.0,
+            language=None,
+            segments=(),
+            chunks=(),
+            coverage=Coverage(),
+            provenance=self._provenance(),
+            warnings=(f"{left_out} of {len(self._jobs)} recordings failed and are not in it",) if left_out else (),
+            answers=tuple(made),
+        )
 
     def _provenance(self) -> Provenance:
         blueprint, text, options = self._blueprint, self._text, self._options

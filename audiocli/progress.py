@@ -39,12 +39,15 @@ class _Account:
     audio_s: float | None
     """None where there is no Document."""
     failed: bool
+    doubtful: bool = False
+    """Whether something in its result should not be trusted."""
 
 
 class Quiet:
     """Says nothing but errors; the other watchers add to it."""
 
     def __init__(self) -> None:
+        self._jobs: frozenset[Job] = frozenset()
         self._accounts: list[_Account] = []
         self._started = time.monotonic()
         self._cached_s = 0.0
@@ -54,6 +57,7 @@ class Quiet:
 
     @contextmanager
     def running(self, jobs: Sequence[Job]) -> Iterator[None]:
+        self._jobs = frozenset(jobs)
         yield
 
     def progress(self, progress: Progress) -> None:
@@ -61,12 +65,16 @@ class Quiet:
             self._cached_s += progress.heard_s
 
     def finished(self, outcome: Outcome) -> None:
-        self._accounts.append(_account(outcome))
+        self._count(outcome)
         for error in _errors(outcome):
             self._line(notice("error", error))
 
     def close(self) -> None:
         """The run is over."""
+
+    def _count(self, outcome: Outcome) -> None:
+        if outcome.job in self._jobs:  # an answer over all inputs is no input
+            self._accounts.append(_account(outcome))
 
     def _line(self, text: str) -> None:
         print(text, file=sys.stderr)
@@ -96,7 +104,9 @@ class Lines(Quiet):
         took_s = max(time.monotonic() - self._started, 1e-3)
         lengths_s = [account.audio_s for account in self._accounts if account.audio_s is not None]
         audio_s, failed = sum(lengths_s), sum(account.failed for account in self._accounts)
+        doubtful = sum(account.doubtful for account in self._accounts)
         parts = [f"{len(lengths_s)} of {len(self._accounts)} done"] + ([f"{failed} with errors"] if failed else [])
+        parts += [f"{doubtful} with doubts"] if doubtful else []
         parts.append(f"{_clock(audio_s)} of audio in {_clock(took_s)} ({audio_s / took_s:.0f}× real time)")
         if self._cached_s:
             parts.append(f"{_clock(self._cached_s)} of speech from the cache")
@@ -126,7 +136,8 @@ class Bar(Lines):
             TextColumn("{task.percentage:>3.0f}% {task.fields[speed]}"),
             TimeRemainingColumn(),
         ]
-        with Progress(*columns, console=Console(stderr=True), transient=True) as self._bar:
+        console = Console(stderr=True)
+        with super().running(jobs), Progress(*columns, console=console, transient=True) as self._bar:
             total = sum(self._sizes.values())
             self._task = self._bar.add_task(f"0/{len(jobs)}", total=total, speed="")
             yield
@@ -140,7 +151,8 @@ class Bar(Lines):
         self._draw()
 
     def finished(self, outcome: Outcome) -> None:
-        self._shares[outcome.job] = 1.0
+        if outcome.job in self._jobs:
+            self._shares[outcome.job] = 1.0
         super().finished(outcome)
         self._draw()
 
@@ -177,7 +189,7 @@ class Events(Quiet):
         )
 
     def finished(self, outcome: Outcome) -> None:
-        self._accounts.append(_account(outcome))
+        self._count(outcome)
         errors = _errors(outcome)
         duration_s = outcome.document.duration_s if outcome.document else None
         warnings = list(outcome.document.warnings) if outcome.document else []
@@ -242,18 +254,32 @@ def _account(outcome: Outcome) -> _Account:
     name, document = line(Path(outcome.job.shown).name or outcome.job.shown), outcome.document
     if document is None:
         return _Account((name, "", "", "", "failed"), None, failed=True)
-    length, words = _clock(document.duration_s), str(len(document.text.split()))
-    cells = (name, length, words, f"{document.coverage.share:.0%}", _state(document))
-    return _Account(cells, document.duration_s, failed=bool(document.gaps))
+    length, words = _clock(document.duration_s), len(document.text.split())
+    cells = (name, length, f"{words:,}" if words else "", f"{document.coverage.share:.0%}", _state(document))
+    return _Account(cells, document.duration_s, failed=bool(document.gaps), doubtful=bool(_doubts(document)))
 
 
 def _state(document: Document) -> str:
+    """What there is to know of a result, in a few words; models that only take notes write down no words."""
     if document.gaps:
-        return f"{len(document.gaps)} gaps"
-    if not document.segments:
+        return _counted(len(document.gaps), "gap")
+    coverage = document.coverage
+    if not (document.segments or coverage.transcribed_s or coverage.unreliable_s):
         return "no speech"
-    notes = [f"{document.coverage.unreliable_s:.0f} s unreliable"] if document.coverage.unreliable_s else []
-    return ", ".join(notes + ([f"{len(document.warnings)} warnings"] if document.warnings else [])) or "ok"
+    warnings = [_counted(len(document.warnings), "warning")] if document.warnings else []
+    return ", ".join(_doubts(document) + warnings) or "ok"
+
+
+def _doubts(document: Document) -> list[str]:
+    """What of it should not be trusted."""
+    if document.coverage.unreliable_s:
+        return [f"{document.coverage.unreliable_s:.0f} s unreliable"]
+    summary = ["summary unreliable"] if document.summary and document.summary.unreliable else []
+    return summary + (["answer unreliable"] if any(answer.unreliable for answer in document.answers) else [])
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _size(job: Job) -> int:

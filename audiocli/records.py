@@ -244,7 +244,7 @@ class Provenance:
     libraries: Mapping[str, str] = field(default_factory=dict)
     windows: int = 0
     retried: int = 0
-    """Windows whose first answer was not taken."""
+    """Windows and notes whose first answer was not taken."""
     prompts: Mapping[str, str] = field(default_factory=dict)
     """Name and content hash of each prompt that was asked."""
 

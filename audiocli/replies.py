@@ -299,7 +299,8 @@ def _one_quote(inner: str, opening: str, closing: str, lenient: bool) -> bool:
 _OFFER = (
     r"(?:please )?(?:let me know (?:if|when|how|whether)|feel free to|don't hesitate to|do not hesitate to"
     r"|if you (?:have|need|want|would like|'d like)|if there(?:'s| is) anything|is there anything else"
-    r"|would you like me to|do you (?:want|need) me to|i hope (?:this|that) helps|hope (?:this|that) helps"
+    r"|would you like me to|do you (?:want|need) me to"
+    r"|(?:i )?hope (?:this|that|these)(?: \w+){0,2} (?:helps?\b|(?:is|are) (?:help|use)ful)"
     r"|如果(?:你|您)(?:还)?有|如果还有|希望(?:这|以上))"
 )
 _LAST_LINE = re.compile(rf"\n[ \t]*(?P<offer>{_OFFER}[^\n]*)\Z", re.IGNORECASE)

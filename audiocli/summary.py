@@ -35,24 +35,38 @@ NEAR_S = 30.0
 """And stand no further apart than chunks overlap."""
 
 _LABELS: dict[Kind, str] = {
-    "overview": r"overviews?|(?:(?:executive|brief|short|overall) )?summary|abstract|tl;?dr|überblick|zusammenfassung",
+    "overview": r"overviews?|(?:(?:executive|brief|short|overall) )?summary|abstract|tl;?dr|überblick|zusammenfassung"
+    r"|aperçu|résumé|resumen|riassunto|resumo|概述|概要|总结|摘要",
     "key_points": r"(?:(?:key|main|important|discussion)[ -])?(?:points?|topics?)|key[ -](?:takeaways?|facts?|ideas?)"
-    r"|main ideas?|highlights?|kernpunkte?|wichtiger? punkte?",
-    "decisions": r"(?:key )?decisions?(?: (?:made|taken))?|entscheidung(?:en)?|beschl(?:uss|üsse)",
+    r"|main ideas?|highlights?|kernpunkte?|(?:wichtiger? )?punkte?|points? clés?|puntos? claves?|punt[oi] chiave"
+    r"|pontos?[ -]chave|要点|关键点",
+    "decisions": r"(?:key )?decisions?(?: (?:made|taken))?|entscheidung(?:en)?|beschl(?:uss|üsse)|décisions?"
+    r"|decisión|decisiones|decision[ei]|decisão|decisões|决定|决议",
     "action_items": r"actions?(?:[ -](?:items?|points?))?|to[- ]?dos?|next steps?|tasks?|follow-?ups?|aufgaben?"
-    r"|nächste schritte",
+    r"|nächste schritte|tâches?|acción|acciones|tareas?|azion[ei]|ação|ações|行动|行动项|待办(?:事项)?",
     "open_questions": r"(?:(?:open|unresolved|unanswered|remaining) )?questions?"
-    r"|(?:open|unresolved) (?:issues?|points?)|offene (?:fragen?|punkte)|fragen?",
+    r"|(?:open|unresolved) (?:issues?|points?)|offene (?:fragen?|punkte)|(?:offene )?fragen?"
+    r"|questions? (?:ouvertes?|en suspens)|preguntas?(?: abiertas?)?|domand[ae](?: apert[ae])?|perguntas?"
+    r"|问题|未决问题",
 }
-_CLOCK = r"(?:\d{1,3}:)?\d{1,3}:\d{2}(?:[.,]\d+)?|\d+(?:\.\d+)?\s?s(?:ec)?"
+_CLOCK = r"(?:\d{1,3}:)?\d{1,3}:\d{2}(?:[.,]\d+)?|(?:\d+\s?m(?:in)?\s?)?\d+(?:\.\d+)?\s?s(?:ec)?"
 _TEMPLATE = r"(?:h:)?m{1,2}:ss"
-_RANGE = rf"\s*(?:at\s+)?(?:{_CLOCK}|{_TEMPLATE})(?:\s*(?:-|–|—|to|bis|,)\s*(?:{_CLOCK}|{_TEMPLATE}))*\s*"
+_RANGE = rf"\s*(?:at\s+|~\s*)?(?:{_CLOCK}|{_TEMPLATE})(?:\s*(?:-|–|—|to|bis|,)\s*(?:{_CLOCK}|{_TEMPLATE}))*\s*"
 _STAMP = rf"(?:\[{_RANGE}\]|\({_RANGE}\))"
+_BARE_STAMP = r"\d{1,3}(?::\d{2}){1,2}"
 _LABELLED = re.compile(
-    rf"(?:{'|'.join(f'(?P<{kind}>{label})' for kind, label in _LABELS.items())})(?:\s*#?\d{{1,3}})?"
-    rf"\s*(?P<stamp>{_STAMP})?\s*(?:[:：]|\s[-–—]\s|$)\s*(?P<text>.*)",
+    rf"(?:(?P<before>{_STAMP})\s*[-–—:]?\s*)?"
+    rf"(?:{'|'.join(f'(?P<{kind}>{label})' for kind, label in _LABELS.items())})(?:\s*#?\d{{1,3}}(?!\d|:\d))?"
+    rf"(?:\s*(?P<stamp>{_STAMP})(?:\s*[:：]|\s*[-–—]\s|\s|$)|\s+(?:at\s+)?(?P<bare>{_BARE_STAMP})\s*[:：]"
+    r"|\s*(?P<aside>[(\[][^()\[\]]{1,30}[)\]])?\s*(?:[:：]|\s[-–—]\s|$))\s*(?P<text>.*)",
     re.IGNORECASE,
 )
+"""A time may stand before the label or behind it; what else stands in brackets there belongs to the text."""
+_INLINE = re.compile(
+    r"(?:(?<=[^\W\d_])|(?<=[^\W\d_][.!?\"”)])|(?<=\|\s-))\s+"
+    rf"(?=(?:OVERVIEW|KEY POINT|DECISION|ACTION|QUESTION)(?:\s*{_STAMP})?\s*:)"
+)
+"""Where a model goes on with the next label in the same line."""
 _OPENING = re.compile(r"\{|\[(?=\s*\{)")
 _QUOTED_BELOW = re.compile(rf"(?:quote|evidence|zitat)\s*(?P<stamp>{_STAMP})?\s*:\s*(?P<text>.+)", re.IGNORECASE)
 _BULLET = re.compile(r"(?:(?:[-*•‣◦▪·–—+]|\d{1,2}[.)])\s+|\[[ xX]?\]\s+)+")
@@ -60,6 +74,7 @@ _HEADING = re.compile(r"#{1,6}\s+|>\s+")
 _EMPHASIS = re.compile(r"(?<!\w)\*{1,3}(?=\S)|(?<=\S)\*{1,3}(?!\w)|__")
 _RULE = re.compile(r"[\s|:=_*-]*|```\w*")
 _LEADING = re.compile(rf"(?P<stamp>{_STAMP}|\d{{1,3}}:\d{{2}}(?=\s*[-–—:]\s))\s*[-–—:]?\s*(?P<text>.*)", re.DOTALL)
+_TITLED = re.compile(rf"(?P<title>[^\[\]():]{{1,60}}?)\s*(?P<stamp>{_STAMP})\s*:\s*(?P<text>.+)", re.DOTALL)
 _TRAILING = re.compile(rf"(?P<text>.*\S)\s*(?P<stamp>\[{_RANGE}\])\s*\.?", re.DOTALL)
 _QUOTE = re.compile(
     r"(?P<text>.*?)(?:\s*[-–—|(]?\s*(?:quote|zitat)?\s*:?\s*)"
@@ -70,28 +85,64 @@ _LEADS_IN = re.compile(
     r"(?:\b(?:says?|said|called|named|titled|as|is|the|a|an|that|of|with|to|and|or)|,)$", re.IGNORECASE
 )
 """Before a quotation that is part of the sentence, not evidence behind it."""
-_NONE = re.compile(
-    r"(?:none|no|no one|nobody|nothing|n/?a|tbd|unknown|unassigned|unclear|unspecified|what|who|when"
-    r"|-+|–|—|\?+|…|\.\.\."
-    r"|not (?:mentioned|specified|stated|given|said|applicable|clear|known|assigned|decided)"
-    r"|no (?:\w+ )?(?:decisions?|actions?|action items?|questions?|key points?|deadline|date|owner)"
-    r"(?: (?:was|were|are|is|have been|has been) .*)?|keine?[rs]?|unbekannt|niemand)?[.!]?",
+_HAPPENED = (
+    r"(?:explicitly\s|specifically\s|clearly\s|formally\s)?(?:made|taken|mentioned|stated|noted|identified|given"
+    r"|recorded|discussed|found|specified|raised|assigned|reached|provided|asked|present|required|needed|decided"
+    r"|agreed(?: (?:up)?on)?|applicable|known|said|clear|named|available|left (?:open|unanswered|unresolved))"
+)
+_PLACE = r"(?:[,;:.(–-]|\s(?:in|during|from|at|within|by|here|yet|so far)\b).*"
+_BLANK = re.compile(
+    r"[(\[]?(?:none|no|no one|nobody|nothing|tbd|unknown|unassigned|unclear|unspecified|what|who|when|-+|–|—|\?+|…"
+    rf"|\.\.\.|n/?a(?:\s[-–—(].*)?|not {_HAPPENED}(?:{_PLACE})?|(?:none|nothing) {_HAPPENED}(?:{_PLACE})?"
+    r"|no (?:deadline|date|owner)(?:\s(?:was\s|is\s)?(?:given|set|mentioned|named|specified|stated))?"
+    r"|keine?[rsn]?|unbekannt|niemand|aucune?|ningun[ao]s?|ninguém|nessun[ao]?|nenhuma?|暂?无|没有|なし"
+    r"|one sentence that (?:says|names) (?:what|who|the) .*|one thing that was said"
+    r"|what (?:was|is) (?:decided|left open|to be done|reported or argued)(?: or (?:agreed|put off))?"
+    r"(?:, and by .*|\s\|.*)?"
+    r")?[.!。]?[)\]]?[.!]?",
     re.IGNORECASE | re.DOTALL,
 )
-"""How models say that there is none, or hand back the form unfilled."""
+"""How models leave a part of a point out, or hand back the form unfilled."""
+_BE = r"(?:was|were|are|is|has been|have been)\s"
+_THING = (
+    r"(?:(?:key|main|further|other|new|open|unresolved|outstanding|explicit|specific|clear|formal|final|direct"
+    r"|concrete|major)\s){0,3}(?:decisions?|actions?(?:[ -](?:items?|points?))?|tasks?|to-?dos?|next steps|follow-?ups?"
+    r"|questions?|issues|points)"
+)
+_THINGS = rf"{_THING}(?:(?:,?\s(?:or|and|nor)\s|,\s){_THING}){{0,3}}"
+_PART = r"(?:speakers?|recording|part|passage|segment|section|audio|transcript|participants|clip|notes?)"
+_NOTHING = re.compile(
+    rf"[(\[]?(?:(?:there\s{_BE})?no {_THINGS}(?:\s(?:{_BE})?{_HAPPENED})?(?:{_PLACE})?"
+    rf"|(?:none|nothing)\s(?:{_BE})?{_HAPPENED}(?:{_PLACE})?"
+    rf"|(?:the|this) {_PART} (?:does|do|did)(?: not|n['’]t) (?:make|mention|contain|state|include|specify|raise|have"
+    rf"|leave)\s(?:any\s)?{_THINGS}(?:\sopen)?(?:{_PLACE})?"
+    r"|(?:es (?:wurden?|gibt|gab|werden)\s)?keine?[rsn]?\s(?:\w+\s)?(?:entscheidung(?:en)?|beschl(?:uss|üsse)"
+    r"|aufgaben?|fragen?|punkte?|maßnahmen?)(?:\s(?:wurden?\s)?(?:genannt|getroffen|erwähnt|gestellt|gefasst|vereinbart"
+    r"|besprochen))?(?:\s(?:in|im)\s.*)?|(?:aucune?|ningun[ao]|nessun[ao]|nenhuma?)\s(?:d[eé]cisi[oó]n[ei]?|acci[oó]n"
+    r"|action|tâche|question|pregunta|azione|domanda)s?(?:\s\w+)?)[.!]?[)\]]?",
+    re.IGNORECASE | re.DOTALL,
+)
+"""How they say that nothing was decided, taken on or left open: never a sentence that tells something of its own, such
+as "No decision will be taken before May"."""
+_BEGINS = re.compile(rf"{_STAMP}|{_BARE_STAMP}(?=\s*[-–—:]\s)")
+"""A line that begins with a time is no more of the line above."""
+_TITLE = re.compile(r"(?:\S+ ){0,4}\S*[^\s.!?]")
+_REMARK = re.compile(r"(?:(?:please )?note|anmerkung|hinweis)\s*:\s*(?P<noted>.*)|\((?P<aside>[^()]*)\)", re.IGNORECASE)
+"""A line in which the model speaks of its notes."""
+_MAY_LACK = ("decisions", "action_items", "open_questions")
 _FIELDS: dict[str, str] = {
     **dict.fromkeys(("text", "what", "point", "description", "summary", "title", "name", "content", "topic"), "text"),
     **dict.fromkeys(("decision", "question", "action", "action item", "task", "item", "was", "aufgabe"), "text"),
     **dict.fromkeys(("time", "timestamp", "start", "start s", "at", "zeit"), "stamp"),
-    **dict.fromkeys(("who", "owner", "assignee", "assigned to", "responsible", "person", "wer"), "who"),
+    **dict.fromkeys(("who", "who does it", "owner", "assignee", "assigned to", "responsible", "person", "wer"), "who"),
     **dict.fromkeys(("when", "due", "due date", "deadline", "by when", "date", "wann", "bis wann"), "when"),
     **dict.fromkeys(("quote", "evidence", "words", "zitat"), "quote"),
     **dict.fromkeys(("type", "kind", "label", "category"), "kind"),
 }
 """What models call the parts of a point, in JSON, in the heads of tables and in front of them."""
 _NAMED = re.compile(
-    rf"[|,;(]\s*({'|'.join(name for name, field in _FIELDS.items() if field in ('who', 'when'))})"
-    r"\s*[:=]\s*([^|,;()]+)\)?",
+    rf"(?:^|[|,;.(\[])\s*({'|'.join(name for name, field in _FIELDS.items() if field in ('who', 'when'))})"
+    r"\s*[:=]\s*((?:[^|,;()\[\].]|\.(?!\s|$))+)(?:[)\]]|\.$)?",
     re.IGNORECASE,
 )
 _TELLING = re.compile(r"\d+|not?|never|cannot|without|nicht|nie|kein\w*|ohne|t", re.IGNORECASE)
@@ -122,7 +173,7 @@ def parse(text: str, start_s: float, end_s: float, *, method: str) -> Summary:
     if all(draft.formless for draft in drafts):
         drafts = list(_from_json(text)) or drafts
     points: dict[Kind, list[Point]] = {kind: [] for kind in _LABELS}
-    for draft in drafts:
+    for draft in sorted(drafts, key=lambda draft: draft.formless):
         point = _point(draft, start_s, end_s)
         if point:
             points[draft.kind].append(point)
@@ -160,12 +211,13 @@ def merge(points: Iterable[Point]) -> tuple[Point, ...]:
 def _from_lines(text: str) -> list[_Draft]:
     """The points of a text that is written line by line."""
     page = _Page()
-    for line in text.splitlines():
+    for line in _INLINE.sub("\n", text).splitlines():
         bare, mark = _bare(line)
         if _RULE.fullmatch(bare):
             page.broken = True
         elif label := _LABELLED.fullmatch(bare):
-            page.labelled(_kind_of(label), label["text"], label["stamp"] or "")
+            told = " ".join(filter(None, (label["aside"], label["text"])))
+            page.labelled(_kind_of(label), told, label["before"] or label["stamp"] or label["bare"] or "")
         elif page.drafts and (quote := _QUOTED_BELOW.fullmatch(bare)):
             page.quoted(quote["text"], quote["stamp"] or "")
         elif mark == "heading" or (not mark and bare.endswith(":")):
@@ -173,7 +225,7 @@ def _from_lines(text: str) -> list[_Draft]:
         elif bare.startswith("|"):
             page.row([cell.strip() for cell in bare.strip("|").split("|")])
         else:
-            page.line(bare, bulleted=bool(mark))
+            page.line(bare, indent=_indent(line) if mark else None)
     return page.drafts
 
 
@@ -188,9 +240,14 @@ class _Page:
         self.columns: list[str] = []
         self.broken = True
         """Whether the next line begins something new: after a heading, a blank line, a rule."""
+        self.bullet: int | None = None
+        """How far in the bullet right above is; None where that is something else."""
+        self.titles: list[tuple[int, str]] = []
+        """Bullets above that only name what the bullets further in are about, and how far in they are."""
 
     def headed(self, kind: Kind | None) -> None:
         self.kind, self.under_heading, self.columns, self.broken = kind, True, [], True
+        self.bullet, self.titles = None, []
 
     def labelled(self, kind: Kind, text: str, stamp: str) -> None:
         self.headed(kind)
@@ -207,19 +264,42 @@ class _Page:
         if all(names):
             self.columns = [name for name in names if name]
         elif self.columns:
-            self.drafts.append(_draft(self.kind or "key_points", dict(zip(self.columns, cells, strict=False))))
+            fields = dict(zip(self.columns, cells, strict=False))
+            label = _LABELLED.fullmatch(fields.get("kind", ""))
+            self.drafts.append(_draft(_kind_of(label) if label else self.kind or "key_points", fields))
         else:
-            self.line(" | ".join(cells), bulleted=True)
+            self.line(" | ".join(cells), indent=0)
 
-    def line(self, text: str, *, bulleted: bool) -> None:
-        """A line without a label: a point under the heading above, or more of the last point, or out of form."""
-        if bulleted or self.broken or not self.drafts:
-            formless = self.kind is None or not (bulleted or self.under_heading)
+    def line(self, text: str, *, indent: int | None) -> None:
+        """A line without a label: a point under the heading above, or more of the last point, or out of form.
+
+        indent: how far in a bullet is; None without one.
+        """
+        bulleted = indent is not None
+        remark = None if bulleted else _REMARK.fullmatch(text)
+        begins = bulleted or remark or self.broken or not self.drafts or _BEGINS.match(text)
+        if not begins and not _NOTHING.fullmatch(text):
+            self.drafts[-1] = replace(self.drafts[-1], text=f"{self.drafts[-1].text} {text}")
+        elif begins and not (remark and _NOTHING.fullmatch(remark["noted"] or remark["aside"] or "")):
+            if indent is not None:
+                text = self._titled(text, indent)
+            formless = remark is not None or self.kind is None or not (bulleted or self.under_heading)
             kind = self.kind if self.kind and not formless else "key_points" if bulleted else "overview"
             self.drafts.append(_Draft(kind, text, formless=formless))
-        else:
-            self.drafts[-1] = replace(self.drafts[-1], text=f"{self.drafts[-1].text} {text}")
-        self.broken = False
+        self.bullet, self.broken = indent, remark is not None
+
+    def _titled(self, text: str, indent: int) -> str:
+        """A bullet with the short ones before it that it stands further in than: they name what it is about."""
+        last = self.drafts[-1].text if self.drafts else ""
+        if self.bullet is not None and indent > self.bullet and _TITLE.fullmatch(last):
+            self.titles.append((self.bullet, self.drafts.pop().text.rstrip(" :")))
+        self.titles = [(far, title) for far, title in self.titles if far < indent]
+        return f"{self.titles[-1][1]}: {text}" if self.titles else text
+
+
+def _indent(line: str) -> int:
+    """Columns before a line."""
+    return len(line.expandtabs(4)) - len(line.expandtabs(4).lstrip())
 
 
 def _bare(line: str) -> tuple[str, str]:
@@ -303,7 +383,7 @@ def _point(draft: _Draft, start_s: float, end_s: float) -> Point | None:
     if draft.kind == "action_items":
         draft = _assigned(draft)
     text = draft.text.strip(" |") or (draft.quote or "")
-    if _NONE.fullmatch(text):
+    if _BLANK.fullmatch(text) or (draft.kind in _MAY_LACK and _NOTHING.fullmatch(text)):
         return None
     begin_s, stop_s, doubt = _within(draft.stamp, start_s, end_s)
     doubt = doubts(doubt, FORMLESS if draft.formless else None)
@@ -316,7 +396,8 @@ def _timed(draft: _Draft) -> _Draft:
         match = None if draft.stamp else pattern.fullmatch(draft.text.strip())
         if match:
             draft = replace(draft, text=match["text"], stamp=match["stamp"])
-    return draft
+    titled = None if draft.stamp else _TITLED.fullmatch(draft.text.strip())
+    return replace(draft, text=f"{titled['title']}: {titled['text']}", stamp=titled["stamp"]) if titled else draft
 
 
 def _evidenced(draft: _Draft) -> _Draft:
@@ -343,7 +424,7 @@ def _assigned(draft: _Draft) -> _Draft:
 def _given(text: str | None) -> str | None:
     """None where a part was left out, in the words models have for that."""
     bare = (text or "").strip(' .[]()"')
-    return None if _NONE.fullmatch(bare) else bare
+    return None if _BLANK.fullmatch(bare) else bare
 
 
 def _within(stamp: str, start_s: float, end_s: float) -> tuple[float | None, float | None, str | None]:
@@ -362,9 +443,9 @@ def _within(stamp: str, start_s: float, end_s: float) -> tuple[float | None, flo
 
 
 def _seconds(clock: str) -> float:
-    """Of "1:02:03", "62:03" or "12.5 s"."""
+    """Of "1:02:03", "62:03", "1m 3s" or "12.5 s"."""
     total = 0.0
-    for part in clock.rstrip("sec ").replace(",", ".").split(":"):
+    for part in re.findall(r"\d+(?:\.\d+)?", clock.replace(",", ".")):
         total = total * 60 + float(part)
     return total
 

@@ -16,11 +16,13 @@ from audiocli.records import Event, EventKind, Note
 JOIN_S = 1.0
 """Equal events no further apart than this are one: stretches are cut where the event went on."""
 
+_CLOCK = r"\d+(?::\d\d){1,2}(?:\.\d+)?"
 _LINE = re.compile(
-    r"^[\s*\-•]*(?P<kind>[a-z]+)\b[\s*]*[\[(]?\s*(?P<start>\d+(?::\d\d){1,2})?\s*(?:(?:-|–|to)\s*(?P<end>\d+(?::\d\d){1,2}))?"
-    r"\s*[\])]?[\s*]*[:\-–][\s*]*(?P<text>.+?)[\s*]*$",
+    rf"[ *•-]*(?P<kind>[a-z]+)\b[ *]*[\[(]? ?(?P<start>{_CLOCK})? ?(?:(?:-|–|to) ?(?P<end>{_CLOCK}))? ?[\])]?"
+    r"[ *]*[:\-–](?P<text>.+)",
     re.IGNORECASE,
 )
+"""Of a line whose blanks are single ones: over long runs of them, which failing models write, it would take hours."""
 
 
 def timeline(notes: Sequence[Note]) -> tuple[Event, ...]:
@@ -30,34 +32,32 @@ def timeline(notes: Sequence[Note]) -> tuple[Event, ...]:
     """
     found = sorted((event for note in notes for event in _events(note)), key=lambda one: (one.start_s, one.end_s))
     joined: list[Event] = []
+    last: dict[tuple[EventKind, str], int] = {}
     for event in found:
-        before = next((at for at, one in enumerate(joined) if _goes_on(one, event)), None)
-        if before is None:
+        same = event.kind, event.text.casefold()
+        at = last.get(same)
+        if at is None or event.start_s - joined[at].end_s > JOIN_S:
+            last[same] = len(joined)
             joined.append(event)
         else:
-            joined[before] = replace(joined[before], end_s=max(joined[before].end_s, event.end_s))
+            joined[at] = replace(joined[at], end_s=max(joined[at].end_s, event.end_s))
     return tuple(joined)
 
 
 def _events(note: Note) -> Iterator[Event]:
     for line in note.text.splitlines():
-        match = _LINE.match(line)
-        kind = match["kind"].casefold() if match else ""
-        if match and kind in get_args(EventKind):
+        match = _LINE.fullmatch(" ".join(line.split()))
+        kind, text = (match["kind"].casefold(), match["text"].strip(" *")) if match else ("", "")
+        if match and text and kind in get_args(EventKind):
             start_s = _within(match["start"], note, note.start_s)
             end_s = max(_within(match["end"], note, note.end_s), start_s)
-            yield Event(start_s, end_s, kind, text=match["text"])  # type: ignore[arg-type]  # one of its values
+            yield Event(start_s, end_s, kind, text=text)  # type: ignore[arg-type]  # one of its values
 
 
 def _within(clock: str | None, note: Note, otherwise_s: float) -> float:
     if clock is None:
         return otherwise_s
-    seconds = 0
+    seconds = 0.0
     for part in clock.split(":"):
-        seconds = seconds * 60 + int(part)
-    return min(max(float(seconds), note.start_s), note.end_s)
-
-
-def _goes_on(before: Event, event: Event) -> bool:
-    same = (before.kind, before.text.casefold()) == (event.kind, event.text.casefold())
-    return same and event.start_s - before.end_s <= JOIN_S
+        seconds = seconds * 60 + float(part)
+    return min(max(seconds, note.start_s), note.end_s)

@@ -19,8 +19,8 @@ from audiocli.options import Settings
 from audiocli.progress import watcher
 
 if TYPE_CHECKING:
-    from audiocli.course import Options
-    from audiocli.engines import EngineOptions
+    from audiocli.course import Course, Options
+    from audiocli.engines import Blueprint, EngineOptions
     from audiocli.pipeline import Outcome
     from audiocli.prompts import Prompt
     from audiocli.records import Job
@@ -28,14 +28,17 @@ if TYPE_CHECKING:
     from audiocli.writers import Shape
 
 WORDS = ("transcribe", "translate")
+ANSWERS = ("ask", "answer")
 PROMPT_TASKS: Mapping[str, tuple[str, ...]] = {
     "transcribe": WORDS,
     "summarize": ("summarize",),
     "analyze": ("analyze",),
-    "ask": ("ask", "answer"),
-    "run": (*WORDS, "summarize", "analyze", "ask", "answer"),
+    "ask": ANSWERS,
+    "run": (*WORDS, "summarize", "analyze", *ANSWERS),
 }
 """For each command, the tasks of the prompts it takes."""
+OF_WORDS = ("srt", "vtt", "tsv")
+"""Formats that hold nothing but words and what is heard among them."""
 TIME_UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
@@ -53,18 +56,24 @@ class Work:
 
     def run(self) -> int:
         """Do it. Returns the exit code."""
-        from audiocli import pipeline
+        from audiocli import events, pipeline
+        from audiocli.course import plan
         from audiocli.engines import blueprint
 
         settings = self._settings
         watch = watcher("off" if settings.quiet else settings.progress)
-        jobs = self._jobs(watch.warn)
-        hearing, reading = _shared_out(self._engine_options, settings.text_model)
-        plan = blueprint(hearing)
+        found = self._found(watch.warn)
+        hearing, reading = shared_out(self._engine_options, settings.text_model)
+        model = blueprint(hearing)
         text = blueprint(reading) if reading else None
+        options = _worded(self._options, model)
+        if "analyze" in options.tasks and not events.installed():
+            watch.warn("music may be taken for speech; to tell them apart: pip install 'audiocli[events]'")
+        formats = _fillable(self._formats, plan(options, model, text), settings)
+        jobs = self._missing(found, formats, watch.warn)
         with open_store(settings) as store, watch.running(jobs):
-            results = _Results(jobs, self._formats, self._directory, self._shape, settings.min_coverage)
-            for outcome in pipeline.run(jobs, plan, store, self._options, watch.progress, text=text):
+            results = _Results(jobs, formats, self._directory, self._shape, settings.min_coverage)
+            for outcome in pipeline.run(jobs, model, store, options, watch.progress, text=text):
                 results.take(outcome)
                 watch.finished(outcome)
             for warning in store.warnings:
@@ -72,9 +81,10 @@ class Work:
         watch.close()
         return results.exit_code
 
-    def _jobs(self, warn: Callable[[str], None]) -> tuple[Job, ...]:
+    def _found(self, warn: Callable[[str], None]) -> tuple[Job, ...]:
         """What is to be done. Refuses, before anything is opened, what would collide or cannot be written."""
-        from audiocli import sources, writers
+        from audiocli import sources
+        from audiocli.pipeline import ACROSS
 
         settings = self._settings
         found = sources.expand(self._files, recursive=settings.recursive, files_from=settings.files_from)
@@ -82,19 +92,23 @@ class Work:
             warn(warning)
         if self._directory is None:
             return found.jobs
-        sources.collisions(found.jobs)
+        sources.collisions((*found.jobs, ACROSS) if settings.across else found.jobs)
         _check_writable(self._directory)
-        if not settings.skip_existing:
-            return found.jobs
+        return found.jobs
+
+    def _missing(self, jobs: tuple[Job, ...], formats: tuple[str, ...], warn: Callable[[str], None]) -> tuple[Job, ...]:
+        """Those of the jobs whose files are not there yet, where that is asked for."""
+        from audiocli.pipeline import ACROSS
+
         directory = self._directory
-        missing = [
-            job
-            for job in found.jobs
-            if not all(path.exists() for path in writers.paths(job.stem, self._formats, directory))
-        ]
-        if len(missing) < len(found.jobs):
-            warn(f"{len(found.jobs) - len(missing)} of {len(found.jobs)} inputs skipped: their files are there")
-        return tuple(missing)
+        if directory is None or not self._settings.skip_existing:
+            return jobs
+        missing = tuple(job for job in jobs if not _written(job, formats, directory))
+        if self._settings.across and (missing or not _written(ACROSS, formats, directory)):
+            return jobs  # one answer over all recordings takes the answer of each
+        if len(missing) < len(jobs):
+            warn(f"{len(jobs) - len(missing)} of {len(jobs)} inputs skipped: their files are there")
+        return missing
 
 
 class _Results:
@@ -151,6 +165,12 @@ class _Results:
             sys.stdout.flush()
 
 
+def _written(job: Job, formats: tuple[str, ...], directory: Path) -> bool:
+    from audiocli import writers
+
+    return all(path.exists() for path in writers.paths(job.stem, formats, directory))
+
+
 def pipeline_options(command: str, settings: Settings) -> Options:
     """What is asked of every recording. Raises UsageError for what is missing, unknown or contradictory."""
     from audiocli.course import Options
@@ -161,6 +181,10 @@ def pipeline_options(command: str, settings: Settings) -> Options:
     if len(wording) > 1:
         raise UsageError(f"prompts {' and '.join(one.name for one in wording)} both write down words; give one of them")
     words = _words(command, settings)
+    if wording and words not in (None, wording[0].task) and (command == "run" or words == "translate"):
+        raise UsageError(f"prompt {wording[0].name!r} is to {wording[0].task}, not to {words}; give one of them")
+    if settings.across and not any(prompt.task in ANSWERS for prompt in wanted):
+        raise UsageError("--across is one more answer, over all recordings; ask something with -q or --prompt")
     return Options(
         task=wording[0].task if wording else words or settings.task,  # type: ignore[arg-type]  # one of WORDS
         transcript=words is not None or bool(wording),
@@ -195,7 +219,7 @@ def _tasks(settings: Settings) -> tuple[str, ...]:
     names = tuple(dict.fromkeys(name.strip() for name in (settings.tasks or "").split(",") if name.strip()))
     for name in names:
         if name not in known:
-            raise UsageError(f"no task {name!r}; choose from {', '.join(known)}, or give a prompt with --prompt")
+            raise UsageError(f"no task {name!r}; choose from {', '.join(known)}; -q asks a question, --prompt a prompt")
     return names
 
 
@@ -209,14 +233,16 @@ def _wanted(command: str, settings: Settings) -> tuple[Prompt, ...]:
         if prompt.task not in PROMPT_TASKS[command]:
             raise UsageError(f"prompt {prompt.name!r} is for {prompt.task}, not for {command}")
     if command == "run":
-        named = [prompts.load(name, folder) for name in _tasks(settings) if name not in WORDS]
-        if not (given or settings.tasks):
-            raise UsageError("nothing is asked: give --prompt NAME|FILE or --tasks NAMES")
-        given = named + given
-    elif command != "transcribe" and not given:
-        given = [prompts.load(command, folder)]
-    if command == "ask" and not settings.question and any("question" in prompt.needs for prompt in given):
-        raise UsageError("no question; give it with -q")
+        given = [prompts.load(name, folder) for name in _tasks(settings) if name not in WORDS] + given
+        if not (given or _tasks(settings) or settings.question):
+            raise UsageError("nothing is asked: give --tasks NAMES, --prompt NAME|FILE or -q TEXT")
+    elif not given and (command != "transcribe" or settings.var):
+        given = [prompts.load(settings.task if command == "transcribe" else command, folder)]
+    needy = [prompt.name for prompt in given if "question" in prompt.needs]
+    if needy and not settings.question:
+        raise UsageError(f"prompt {needy[0]!r} takes a question; give it with -q")
+    if settings.question and not needy:  # nothing that is asked for goes unread
+        given.append(prompts.load("ask", folder))
     twice = [prompt.name for at, prompt in enumerate(given) if prompt.name in [one.name for one in given[:at]]]
     if twice:
         raise UsageError(f"prompt {twice[0]!r} is asked twice")
@@ -299,7 +325,7 @@ def engine_options(settings: Settings) -> EngineOptions:
     )
 
 
-def _shared_out(options: EngineOptions, text_model: str | None) -> tuple[EngineOptions, EngineOptions | None]:
+def shared_out(options: EngineOptions, text_model: str | None) -> tuple[EngineOptions, EngineOptions | None]:
     """Options of the model that hears, and of the one that reads its transcripts, if one was named.
 
     What is said about language models is then meant for the one that reads.
@@ -333,6 +359,27 @@ def _formats(tasks: Sequence[str], settings: Settings) -> tuple[str, ...]:
     if settings.output_dir is None and FORMATS[names[0]].stream is None:
         raise UsageError(f"{names[0]} is a picture and cannot go to stdout; give a folder with -o")
     return names
+
+
+def _worded(options: Options, model: Blueprint) -> Options:
+    """With this user's own wording of how words are written down, if there is one, for models that follow prompts."""
+    from audiocli import prompts
+
+    if options.wording or not model.limits.follows_prompts:
+        return options
+    return replace(options, wording=prompts.load(options.task, prompt_folder()))
+
+
+def _fillable(formats: tuple[str, ...], course: Course, settings: Settings) -> tuple[str, ...]:
+    """The formats that there will be something to write in. Raises UsageError for one that would be empty, if named."""
+    if course.words or course.options.events:
+        return formats
+    empty = [name for name in formats if name in OF_WORDS]
+    if empty and settings.output_format != "all":
+        raise UsageError(
+            f"{', '.join(empty)}: no words are written down; add --with-transcript, or take json, md or txt"
+        )
+    return tuple(name for name in formats if name not in empty)
 
 
 def _shape(settings: Settings) -> Shape:

@@ -17,6 +17,7 @@ import soundfile
 
 from audiocli import __version__
 from audiocli.audio import open_audio
+from audiocli.options import ONLY_FOR
 from audiocli.records import RATE
 from audiocli.writers import every
 
@@ -293,6 +294,22 @@ def test_the_version_and_help_are_results(audiocli):
     assert bare.code == 2 and "transcribe" in bare.out
     shown = audiocli("transcribe", "--help")
     assert shown.code == 0 and "--output-dir" in shown.out and shown.err == ""
+
+
+@pytest.mark.parametrize("name", ["transcribe", "summarize", "analyze", "ask", "run"])
+def test_help_has_every_option_below_a_heading_and_only_those_the_command_reads(audiocli, name):
+    shown = audiocli(name, "--help", COLUMNS="80").out
+    assert shown.splitlines()[2].endswith("."), "the first sentence stands alone, so that the list of commands shows it"
+    headings = [line for line in shown.splitlines() if line.endswith(":") and not line.startswith((" ", "Usage"))]
+    assert headings[0] == "Input:" and headings[-2:] == ["Output:", "This run:"] and len(set(headings)) == len(headings)
+    assert "<int" not in shown and "<float" not in shown and max(map(len, shown.splitlines())) <= 80
+    others = {setting for setting, names in ONLY_FOR.items() if name not in names}
+    assert [setting for setting in others if f"--{setting.replace('_', '-')} " in shown] == []
+
+
+def test_what_another_command_takes_is_pointed_to(audiocli):
+    run = audiocli("summarize", "a.wav", "--word-timestamps")
+    assert run.code == 2 and "summarize has no --word-timestamps; transcribe and run do" in run.errors[0]
 
 
 # The embedded model

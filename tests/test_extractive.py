@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from audiocli.cues import INFERRED
-from audiocli.extractive import ELSEWHERE, METHOD, extract
+from audiocli.extractive import ELSEWHERE, METHOD, MISTRUSTED, UNTRUSTED, extract
 from audiocli.grounding import WORD, ground, heard
 from audiocli.records import Point, Segment, Summary
 
@@ -79,6 +79,112 @@ You must remember that this takes decades. It must be true that soil matters.
 The river will flood the valley again, and the people will have to build new houses.
 Let's say that the speed is two meters per second. Then we will find that the bank moves.
 Thank you for your attention.
+"""
+INTERVIEW = """
+So tell me, how did you come to build organs?
+My grandfather built them. I grew up between pipes, and at six I could tell tin from lead.
+When did you decide to make it your profession?
+I never really decided. When I was nineteen, I was going to study law.
+Then my grandfather fell ill, and somebody had to finish the organ in Lund.
+What was that like?
+Terrible. I didn't know whether I would ever get it done. Who would have given such a thing to a boy?
+But you did it.
+We did it. The workshop agreed to work without pay until Easter.
+What is the hardest part of the work?
+The voicing. I'll tell you a secret: every pipe has to be voiced by ear, and on a cold day you have to stop.
+People say the craft is dying. Is it?
+I don't know. Maybe. We will see. When I am gone, my daughter will have to decide.
+Will you take on apprentices again?
+Next year we will take two. I have promised that to the school.
+And who will play the new organ first?
+Good question. That is still open, the bishop wants to, and so does the mayor.
+What would you do if you had to begin again?
+I would do all of it again. What else should I do?
+"""
+STAND_UP = """
+Morning everyone, let's make it quick. Kim, do you want to start?
+Yesterday I finished the import of the old orders.
+Today I'm working on the export, and I should have it ready for review by tomorrow.
+No blockers.
+Okay, Raj?
+I was stuck on the login bug all day. It turns out that the token expires too early. I'll push a fix this afternoon.
+Can somebody review it today?
+I can take that.
+Thanks, Kim.
+I also still don't know if we need to support the old browsers.
+Let's ask the client. Olga, could you check with the client by Wednesday?
+Will do.
+Great. Olga, what about you?
+I'm still waiting for the designs. Without them I can't go on with the settings page. So I'm blocked.
+I'll ping the designers right after this.
+Thanks. Then I'll take the search ticket in the meantime.
+Alright, are we still releasing on Thursday?
+Only if the login fix is in. Otherwise we push it to Monday.
+Let's do that. If the fix isn't merged by Wednesday evening, the release moves to Monday.
+Okay, so we're agreed. Anything else? No? Then back to work.
+"""
+CUSTOMER_CALL = """
+Yeah, it's about my bill. I was charged twice in September.
+Can I have your customer number?
+It's four four seven one nine.
+One moment. I see two payments of thirty-nine euros, on the third and on the fourth.
+Exactly. And I only have one contract. So what happened there?
+It looks like the first payment was reported as failed, so the system tried again.
+Is it possible that you changed your bank account in August?
+Yes, I did. I changed my bank in August.
+That explains it. We'll refund the second payment. It will be on your account within five working days.
+Five days. And will it happen again next month?
+No. I have removed the old account. I will also send you a confirmation by email today.
+Can you also tell me how long my contract runs?
+Until the end of March. You can cancel until the end of January.
+Could you call me before it renews itself?
+I can't promise that, but I'll put a note in the system.
+And what do I do if the money isn't there next week?
+Then please call us again and give them the case number. It is A 52 10.
+And who pays the fee that my bank took for the return?
+I'm not sure about that. I have to ask the accounting department. Somebody will get back to you by Friday.
+Fine. I'll wait for that then. And please send the confirmation to my new address.
+I will. Anything else?
+No, that was it.
+"""
+GERMAN_CALL = """
+Ja, hallo, es geht um meine Heizung. Die läuft seit gestern nicht mehr.
+Haben Sie schon auf den Druck geschaut?
+Nein, wo sehe ich den denn?
+Vorne ist ein rundes Gerät. Wie viel steht da?
+Null Komma acht.
+Das ist zu wenig. Füllen Sie bitte bis eins Komma fünf nach. Ich schicke Ihnen heute Nachmittag einen Techniker.
+Wer bezahlt das denn?
+Das weiß ich nicht. Das muss ich mit dem Vermieter klären. Ich rufe Sie morgen zurück.
+Gut. Und kann ich heute noch duschen?
+Ja, das Wasser wird trotzdem warm.
+Wir werden die Pumpe nächste Woche austauschen.
+"""
+NOVEL = """
+"I will never marry," said Elinor, and she put the letter into the fire.
+It was settled between them that nothing should be said before Sunday.
+We had agreed to meet at the old mill. What was I to do? Who could tell me?
+"Will you come tomorrow?" he asked. "I do not know," she said.
+He would leave on Monday, and nobody knew whether he would come back.
+"You must go to London at once," her father told her. "I shall write to your aunt tonight."
+I will go to him tomorrow, she thought, and I will tell him everything.
+Please do not go, he said. But she had decided, and the next morning she was gone.
+They had decided to sell the house by the end of the year.
+How could she know that the house was already sold? It was still unclear to her what he had meant.
+"Let us go with him," cried the boy. "Let's stick to the road."
+We will bury him on Thursday, the priest said.
+"""
+SPEECH = """
+My fellow citizens, tonight we face a question: who are we, and what do we want to be?
+In the coming year we will build a hundred thousand homes. We will lower taxes by next summer.
+I will not rest until every child can read. I will sign this bill tomorrow.
+Congress must act. They must pass this law before Christmas. The government has to do more.
+Have we done enough? We don't know. Can we do better? Yes, we can.
+We have decided to go to the moon in this decade. We chose this path together.
+What would our fathers have said? Who among us would turn away?
+Let us agree that no one should go hungry. Let us decide to be brave.
+The question is whether we have the courage. The outcome is still open.
+Please stand with me. I need you to call your senator tomorrow. God bless you.
 """
 
 
@@ -264,6 +370,82 @@ def test_what_was_not_decided_is_no_decision(text: str) -> None:
     assert extract(spoken(text), "en").decisions == ()
 
 
+def texts(points: Iterable[Point]) -> list[str]:
+    return [point.text for point in points]
+
+
+def test_an_interview_leaves_open_what_was_left_open_and_its_plans_and_memories_are_no_tasks() -> None:
+    summary = extract(spoken(INTERVIEW), "en")
+    assert texts(summary.open_questions) == ["And who will play the new organ first?"]
+    assert (summary.decisions, summary.action_items) == ((), ())
+
+
+def test_a_stand_up_without_an_agenda() -> None:
+    summary = extract(spoken(STAND_UP), "en")
+    assert texts(summary.decisions) == [
+        "If the fix isn't merged by Wednesday evening, the release moves to Monday. Okay, so we're agreed."
+    ]
+    assert [(point.text, point.who, point.when) for point in summary.action_items] == [
+        ("I'll push a fix this afternoon.", None, "this afternoon"),
+        ("Olga, could you check with the client by Wednesday?", "Olga", "by Wednesday"),
+        ("I'll ping the designers right after this.", None, "right after this"),
+        ("Then I'll take the search ticket in the meantime.", None, None),
+    ]
+    assert texts(summary.open_questions) == ["I also still don't know if we need to support the old browsers."]
+
+
+def test_a_customers_call_without_greetings() -> None:
+    summary = extract(spoken(CUSTOMER_CALL), "en")
+    assert [(point.text, point.when) for point in summary.action_items] == [
+        ("I will also send you a confirmation by email today.", "today"),
+        ("Somebody will get back to you by Friday.", "by Friday"),
+    ]
+    assert texts(summary.open_questions) == ["And who pays the fee that my bank took for the return?"]
+    assert summary.decisions == ()
+    assert naming((*summary.overview, *summary.key_points), "charged twice", 1.0)
+
+
+def test_a_german_customers_call() -> None:
+    summary = extract(spoken(GERMAN_CALL), "de")
+    assert [point.when for point in summary.action_items] == ["heute Nachmittag", "morgen", "nächste Woche"]
+    assert texts(summary.open_questions) == ["Wer bezahlt das denn?"]
+    assert summary.decisions == ()
+
+
+@pytest.mark.parametrize("text", [NOVEL, SPEECH], ids=["story", "speech"])
+def test_stories_and_speeches_are_quoted_and_nothing_in_them_is_agreed_or_left_open(text: str) -> None:
+    summary = extract(spoken(text), "en")
+    assert summary.overview and summary.key_points
+    assert (summary.decisions, summary.action_items, summary.open_questions) == ((), (), ())
+
+
+@pytest.mark.parametrize(
+    ("text", "language"),
+    [
+        ('"I will call you on Friday," said the boy.', "en"),
+        ("We agreed to leave on Monday, he said.", "en"),
+        ("Ann called the supplier on Monday. Thanks, Ann.", "en"),
+        ("Next year we will plant an orchard.", "en"),
+        ("We had agreed to sell it on Monday.", "en"),
+        ("Ich rufe dich am Freitag an, sagte der Junge.", "de"),
+        ("Wir hatten vereinbart, am Montag zu fahren.", "de"),
+        ("Danke, Anna. Anna machte am Montag die Tür zu.", "de"),
+    ],
+)
+def test_what_is_told_or_planned_is_nobodys_task_and_no_decision(text: str, language: str) -> None:
+    summary = extract(spoken(text), language)
+    assert (summary.decisions, summary.action_items) == ((), ())
+
+
+def test_agreed_alone_is_quoted_with_what_it_agrees_to() -> None:
+    segments = spoken("Shall we move the release to June?\nFine, that's agreed.")
+    (point,) = extract(segments, "en").decisions
+    assert point.text == "Shall we move the release to June? Fine, that's agreed."
+    assert (point.start_s, point.end_s) == (segments[0].start_s, segments[1].end_s)
+    doubted = Segment(3.0, 3.2, "No no no.", unreliable="a loop")
+    assert texts(extract([segments[0], doubted, segments[1]], "en").decisions) == ["Fine, that's agreed."]
+
+
 def test_an_open_question_is_named_even_when_it_is_only_pointed_to() -> None:
     summary = extract(spoken("Can the old boxes be updated?\nMaybe.\nThat is an open question."), "en")
     assert [point.text for point in summary.open_questions] == ["Can the old boxes be updated?"]
@@ -331,12 +513,12 @@ def test_other_languages_get_key_points_and_the_method_says_so() -> None:
     assert summary.overview and summary.decisions == summary.action_items == ()
 
 
-def test_what_should_not_be_trusted_is_not_quoted_while_there_is_something_else() -> None:
+def test_what_cannot_be_trusted_is_never_quoted_and_where_that_is_most_the_summary_says_so() -> None:
     loop = Segment(0.0, 5.0, "The budget is the budget is the budget.", unreliable="a loop")
-    fine = Segment(5.0, 9.0, "The budget was cut by half.")
-    assert [point.text for point in every(extract([loop, fine], "en"))] == ["The budget was cut by half."]
-    (point,) = every(extract([loop], "en"))
-    assert point.doubt == "a loop"
+    short, long = (Segment(5.0, end_s, "The budget was cut by half.") for end_s in (9.0, 11.0))
+    found = [extract(segments, "en") for segments in ([loop, short], [loop, long], [loop])]
+    assert [[point.text for point in every(summary)] for summary in found] == [[long.text], [long.text], []]
+    assert [summary.unreliable for summary in found] == [MISTRUSTED, None, UNTRUSTED]
 
 
 def hours(count: int) -> list[Segment]:

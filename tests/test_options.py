@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from audiocli.errors import UsageError
-from audiocli.options import LISTS, NAMES, ONLY_FOR, ClickError, Settings, command, read_config, spelled
+from audiocli.options import LISTS, NAMES, ONLY_FOR, ClickError, Settings, command, read_config, reworded, spelled
 
 CHANGED = Settings(
     recursive=True,
@@ -128,17 +128,23 @@ def test_a_setting_of_several_values_takes_them_by_repetition_and_as_a_list(give
 
 
 @pytest.mark.parametrize("name", ONLY_FOR)
-def test_what_a_command_does_not_read_it_does_not_take(given_by, name):
-    assert name not in {"question", "across"} or "transcribe" not in ONLY_FOR[name]
-    if "analyze" not in ONLY_FOR[name]:
-        with pytest.raises(ClickError, match="No such option"):
-            given_by(*flag(name, getattr(CHANGED, name)), name="analyze")
+def test_what_a_command_does_not_read_it_does_not_take_and_says_who_does(given_by, name):
+    arguments = flag(name, getattr(CHANGED, name))
+    for of in ("transcribe", "summarize", "analyze", "ask", "run"):
+        if of in ONLY_FOR[name]:
+            assert getattr(given_by(*arguments, name=of)[1], name) == getattr(CHANGED, name)
+            continue
+        with pytest.raises(ClickError, match="No such option") as raised:
+            given_by(*arguments, name=of)
+        assert f"has no --{name.replace('_', '-')}; {' and '.join(ONLY_FOR[name])} do" in reworded(raised.value)
 
 
-def test_q_is_the_question_where_there_is_one_and_quiet_elsewhere(given_by):
-    assert given_by("-q")[1].quiet
-    settings = given_by("-q", "why?", name="ask")[1]
+@pytest.mark.parametrize("name", ["ask", "run"])
+def test_q_is_the_question_where_one_can_be_put_and_quiet_elsewhere(given_by, name):
+    assert given_by("-q")[1].quiet and given_by("-q", name="summarize")[1].quiet
+    settings = given_by("-q", "why?", name=name)[1]
     assert (settings.question, settings.quiet) == ("why?", False)
+    assert given_by("--quiet", name=name)[1].quiet
 
 
 def test_flags_outrank_variables_and_those_the_file_and_that_the_defaults(given_by):

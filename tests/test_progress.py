@@ -11,9 +11,9 @@ from dataclasses import replace
 
 import pytest
 
-from audiocli.pipeline import Outcome, Progress
+from audiocli.pipeline import ACROSS, Outcome, Progress
 from audiocli.progress import MOST_ROWS, Bar, Events, Lines, Quiet, notice, watcher
-from audiocli.records import Coverage, Document, Gap, Job, Provenance, Segment
+from audiocli.records import Answer, Coverage, Document, Gap, Job, Provenance, Segment, Summary
 
 PROVENANCE = Provenance("1", "model", "r", "engine", "transcribe")
 
@@ -101,7 +101,8 @@ def test_one_input_that_went_well_needs_no_table(capsys):
 def test_a_table_lists_a_few_inputs_with_what_is_to_know_of_each(capsys):
     outcomes = [
         done("fine.wav"),
-        done("silent.wav", segments=()),
+        done("silent.wav", segments=(), coverage=Coverage(silence_s=90.0)),
+        done("noted.wav", segments=()),
         done("gaps.wav", gaps=(GAP, GAP)),
         done("odd.wav", warnings=("clipped",), coverage=Coverage(unreliable_s=12.4)),
         failed("broken.wav"),
@@ -109,9 +110,35 @@ def test_a_table_lists_a_few_inputs_with_what_is_to_know_of_each(capsys):
     rows = {line.split()[0]: line.split()[1:] for line in told("auto", outcomes, capsys).splitlines() if line.strip()}
     assert rows["fine.wav"] == ["1:30", "2", "100%", "ok"]
     assert rows["silent.wav"][-2:] == ["no", "speech"]
+    assert rows["noted.wav"] == ["1:30", "100%", "ok"], "a model that takes notes hears speech and writes no words"
     assert rows["gaps.wav"][-2:] == ["2", "gaps"]
-    assert rows["odd.wav"][2:] == ["0%", "12", "s", "unreliable,", "1", "warnings"]
+    assert rows["odd.wav"][2:] == ["0%", "12", "s", "unreliable,", "1", "warning"]
     assert rows["broken.wav"] == ["failed"]
+
+
+@pytest.mark.parametrize(
+    ("result", "says"),
+    [
+        ({"summary": Summary("heard", unreliable="cut off")}, "summary unreliable"),
+        ({"answers": (Answer("ask", "why?", "", unreliable="cut off"),)}, "answer unreliable"),
+    ],
+)
+def test_what_should_not_be_trusted_is_told_though_all_was_heard(capsys, result, says):
+    text = told("auto", [done(), done("b.wav", **result)], capsys)
+    assert says in text and "2 of 2 done · 1 with doubts" in text
+    assert "with doubts" not in told("auto", [done()], capsys)
+
+
+@pytest.mark.parametrize("kind", ["auto", "json"])
+def test_an_answer_over_all_inputs_is_told_and_counted_as_no_input(capsys, kind):
+    watch = watcher(kind)
+    with watch.running([job()]):
+        watch.finished(done())
+        watch.finished(Outcome(ACROSS, None, "all recordings: the model refused"))
+    watch.close()
+    *_, failure, last = capsys.readouterr().err.splitlines()
+    assert "all recordings: the model refused" in failure
+    assert ("1 of 1 done" in last) if kind == "auto" else ('"done": 1, "failed": 0' in last)
 
 
 def test_of_very_many_inputs_only_those_that_failed_are_listed(capsys):

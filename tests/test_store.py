@@ -461,6 +461,7 @@ OTHER: dict[Any, Any] = {
     "str": "Kowalczyk",
     "str | None": "Kowalczyk",
     "int | None": 7,
+    "float": 0.4,
     "bool": True,
 }
 """Another value for a field of each type; a new field of one of these needs nothing here."""

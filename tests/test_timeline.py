@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -23,6 +25,8 @@ def noted(*lines: str, start_s: float = 0.0, end_s: float = 60.0) -> Note:
         "**MUSIC** [0:10-0:25]: a piano",
         "* Music (0:10 to 0:25) - a piano",
         "MUSIC 0:10-0:25: a piano",
+        "MUSIC [0:10.0 - 0:25.00]:  a  piano **",
+        "MUSIC\t[ 0:10-0:25 ] : a piano",
     ],
 )
 def test_a_line_is_an_event_however_it_is_dressed(line):
@@ -60,10 +64,26 @@ def test_hours_are_read_and_a_missing_time_is_the_whole_stretch():
 
 
 @pytest.mark.parametrize(
-    "line", ["", "I hear some music.", "KEY POINT [0:10]: a piano", "MUSIC", "MUSIC [0:10]:", "10:20"]
+    "line", ["", "I hear some music.", "KEY POINT [0:10]: a piano", "MUSIC", "MUSIC [0:10]:", "MUSIC: ***", "10:20"]
 )
 def test_what_is_in_no_such_form_is_no_event(line):
     assert timeline([noted(line)]) == ()
+
+
+@pytest.mark.parametrize("filler", [" ", "*", "* ", "- ", "0:10", "[", ":"])
+def test_what_a_failing_model_repeats_is_read_at_once(filler):
+    """Runs of blanks took time by the fifth power of their length: hours for what one answer may hold."""
+    started = time.process_time()
+    timeline([noted("MUSIC" + filler * 500 + "x", filler * 500 + "MUSIC")])
+    assert time.process_time() - started < 2
+
+
+def test_the_events_of_a_long_day_are_joined_at_once():
+    lines = [[f"SOUND: thing {number % 500}", f"TONE: voice {number}"] for number in range(10_000)]
+    notes = [noted(*two, start_s=30.0 * at, end_s=30.0 * at + 30) for at, two in enumerate(lines)]
+    started = time.process_time()
+    assert len(timeline(notes)) == 20_000
+    assert time.process_time() - started < 5
 
 
 @given(st.lists(st.text(max_size=60), max_size=5), st.integers(0, 7200), st.integers(0, 600))

@@ -124,7 +124,7 @@ def fingerprint(folder: Path) -> str:
     among them: training moves all weights, so no other checkpoint agrees in those.
     """
     digest = hashlib.sha256()
-    for path in sorted([*folder.iterdir(), *folder.glob(_ADAPTERS[-1])]):
+    for path in sorted([*folder.iterdir(), *folder.glob("speech-lora/adapter_*")]):
         if path.suffix not in (".json", ".txt", ".jinja", ".model", ".safetensors"):
             continue
         size = path.stat().st_size

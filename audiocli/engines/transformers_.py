@@ -96,6 +96,8 @@ class TransformersEngine:
         self._model: families.Model | None = model
         self._batch_size = batch_size
         self._room = room
+        self._most_tokens: int | None = None
+        """Of a batch, rows times the longest of them; None until memory has run out once."""
 
     def generate(self, requests: Sequence[Request]) -> Sequence[Reply | Exception]:
         if self._model is None:
@@ -135,7 +137,7 @@ class TransformersEngine:
         """Ask in batches, the longest first; one that does not fit into memory is halved, and none so large follows."""
         waiting = sorted(indices, key=lambda index: (-sizes[index], -_samples(requests[index])))
         while waiting:
-            rows = min(self._batch_size, self._room(sizes[waiting[0]])) if self._room else self._batch_size
+            rows = self._rows(sizes[waiting[0]])
             batch, waiting = waiting[:rows], waiting[rows:]
             answer = self._answer([requests[index] for index in batch])
             if isinstance(answer, list):
@@ -143,11 +145,16 @@ class TransformersEngine:
             elif isinstance(answer, EngineError):
                 yield from self._one_by_one(requests, batch, answer, sizes)
             elif len(batch) > 1:
-                self._batch_size = len(batch) // 2
-                log.warning("out of memory with %d windows at once; going on with %d", len(batch), self._batch_size)
+                self._most_tokens = len(batch) // 2 * sizes[batch[0]]
+                log.warning("out of memory with %d windows at once; going on with %d", len(batch), len(batch) // 2)
                 waiting = batch + waiting
             else:
                 yield batch[0], EngineError(f"out of memory even with one window at a time ({answer})")
+
+    def _rows(self, longest: int) -> int:
+        """How many rows to ask at once, of which the longest takes so many tokens."""
+        rows = self._batch_size if self._room is None else min(self._batch_size, self._room(longest))
+        return rows if self._most_tokens is None else max(1, min(rows, self._most_tokens // max(1, longest)))
 
     def _one_by_one(
         self, requests: Sequence[Request], batch: list[int], error: EngineError, sizes: Sequence[int]
@@ -167,7 +174,7 @@ class TransformersEngine:
         try:
             return self._model.answer(batch)
         except EngineError as exc:
-            return exc
+            return EngineError(*exc.args)  # anew: what was raised holds the frames, and with them the attempt's tensors
         except (RuntimeError, MemoryError) as exc:
             if not _is_shortage(exc):
                 raise

@@ -53,7 +53,7 @@ def render(document: Document, shape: Shape) -> str:
 
 
 def _opening(document: Document) -> str:
-    length = [clock(document.duration_s)] if document.duration_s else []
+    length = [clock(round(document.duration_s))] if document.duration_s else []
     language = [f"language {escape(document.language)}"] if document.language else []
     return " · ".join([*length, *language, f"model {escape(document.provenance.model)}"])
 

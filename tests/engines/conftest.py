@@ -6,7 +6,7 @@ import json
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,7 @@ import soundfile
 import soxr
 
 from audiocli import engines
-from audiocli.engines import Engine, EngineOptions, Fallback, Sampling
+from audiocli.engines import Engine, EngineOptions, Fallback
 from audiocli.engines.checkpoints import EMBEDDED_FOLDER
 from audiocli.records import RATE, Waveform
 
@@ -108,12 +108,14 @@ Folder = Callable[[str], Path]
 
 @pytest.fixture(scope="session")
 def folder_of(tmp_path_factory: pytest.TempPathFactory) -> Folder:
-    """Small models of random weights, made when first asked for: "random" is a multilingual Whisper."""
+    """Small models of random weights, made when first asked for: "random" is a multilingual Whisper, "text" a Llama."""
 
     @cache
     def made(name: str) -> Path:
         # imported here, as they import torch, which most tests can do without
+        import random_audio_llms
         import random_qwen2_audio
+        import random_text
         import random_ultravox
         import random_whisper
 
@@ -121,7 +123,11 @@ def folder_of(tmp_path_factory: pytest.TempPathFactory) -> Folder:
             "random": random_whisper.make,
             "qwen2-audio": random_qwen2_audio.make,
             "ultravox": random_ultravox.make,
+            "text": partial(random_text.make, "llama"),
+            **{generic: partial(random_audio_llms.make, generic) for generic in GENERIC},
         }
+        if name == "voxtral":
+            pytest.importorskip("mistral_common", reason="mistral-common is an extra")
         return makers[name](tmp_path_factory.mktemp("models") / name)
 
     return made
@@ -139,7 +145,18 @@ def qwen2_audio_folder(folder_of: Folder) -> Path:
 
 Load = Callable[..., Engine]
 EMBEDDED = ("embedded", "embedded bf16")
-CHAT = ("qwen2-audio", "ultravox")
+GENERIC = (
+    "audioflamingo3",
+    "glmasr",
+    "granite_speech",
+    "phi4_multimodal",
+    "qwen2_5_omni_thinker",
+    "qwen3_asr",
+    "qwen3_omni_moe_thinker",
+    "voxtral",
+)
+"""Types that the generic adapter runs, without those that are the same as their thinkers."""
+CHAT = ("qwen2-audio", "ultravox", *GENERIC, "text")
 """Subjects that answer by conversation. Their random weights seldom end an answer: a small budget does."""
 
 
@@ -168,7 +185,6 @@ def options(
         "batch_size": batch_size,
         "offline": True,
         "fallback": attempts,
-        "sampling": Sampling(max_new_tokens=24 if name in CHAT else None),
     }
     return EngineOptions(**{**chosen, **more})
 

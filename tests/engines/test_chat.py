@@ -299,11 +299,14 @@ def test_an_answer_ends_at_its_end_token(make: Made, language_model: Any, tokeni
 
 
 def test_budgets_are_as_asked_else_by_what_is_asked(make: Made) -> None:
+    """What the user says goes before what the request does, whichever is more."""
     clip = np.zeros(10 * RATE, np.float32)
     chat, told = make(), make(Sampling(max_new_tokens=33))
 
+    one = make(Sampling(max_new_tokens=1))
+
     def budget(of: Chat, request: Request) -> int:
-        return of.size(request) - of.size(replace(request, max_new_tokens=1)) + 1
+        return of.size(request) - one.size(request) + 1
 
     assert budget(chat, Request((clip,))) == 80 + SPARE_TOKENS
     assert budget(chat, Request((clip, clip), task="translate")) == 160 + SPARE_TOKENS
@@ -312,7 +315,15 @@ def test_budgets_are_as_asked_else_by_what_is_asked(make: Made) -> None:
     assert budget(make(answer_tokens=100), Request((clip,), task="answer")) == 100
     assert budget(make(answer_tokens_per_s=2.0), Request((clip,))) == 20 + SPARE_TOKENS
     assert budget(told, Request((clip,))) == 33
-    assert budget(told, Request((clip,), max_new_tokens=5)) == 5
+    assert budget(chat, Request((clip,), max_new_tokens=5)) == 5
+    assert budget(told, Request((clip,), max_new_tokens=5)) == budget(told, Request((clip,), max_new_tokens=50)) == 33
+
+
+def test_the_users_budget_is_kept_to_whatever_the_request_says(make: Made) -> None:
+    (free,) = make().answer(asked(PROMPTS[1], max_new_tokens=20))
+    assert free.tokens > 5, "else this proves little"
+    replies = make(Sampling(max_new_tokens=5)).answer(asked(*PROMPTS[1:3], max_new_tokens=20))
+    assert [(reply.tokens, reply.stop) for reply in replies] == [(5, "length")] * 2
 
 
 def test_a_size_covers_all_that_is_laid_out_and_answered(make: Made, language_model: Any, tokenizer: Any) -> None:

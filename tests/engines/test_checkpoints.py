@@ -305,6 +305,7 @@ except ModelError as exc:
 
 
 def append_a_byte(path: Path) -> None:
+    path.parent.mkdir(exist_ok=True)
     with path.open("ab") as file:
         file.write(b" ")
 
@@ -332,6 +333,10 @@ def flip(at: int) -> Callable[[Path], None]:
         ("chat_template.jinja", append_a_byte),
         ("tokenizer.model", append_a_byte),
         ("tekken.json", append_a_byte),
+        ("adapter_model.safetensors", append_a_byte),
+        ("adapter_config.json", append_a_byte),
+        ("speech-lora/adapter_model.safetensors", append_a_byte),
+        ("speech-lora/adapter_config.json", append_a_byte),
     ],
 )
 def test_the_fingerprint_changes_with_a_file(file: str, change: Callable[[Path], None], folder: Path) -> None:
@@ -509,7 +514,9 @@ def hub() -> Iterator[Hub]:
         *("tokenizer.model", "tekken.json"),
         *("model.safetensors", "model-00001-of-00002.safetensors", "model.fp32-00001-of-00002.safetensors"),
         *("pytorch_model.bin", "model.pt", "modeling_evil.py", "flax_model.msgpack", "README.md", "weights.pkl"),
-        *("onnx/model.safetensors", "model.ckpt"),
+        *("onnx/model.safetensors", "model.ckpt", "adapter_model.safetensors", "adapter_config.json"),
+        *("speech-lora/adapter_model.safetensors", "speech-lora/adapter_config.json", "speech-lora/adapter_model.bin"),
+        *("vision-lora/adapter_model.safetensors", "adapter_model.bin"),
     ]
     hub = Hub(files={name: b"{}" if name.endswith(".json") else name.encode() * 9 for name in files})
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (HubHandler,), {"hub": hub}))
@@ -527,6 +534,8 @@ def test_a_download_takes_what_is_loaded_and_nothing_that_can_run_code(hub: Hub,
         *("config.json", "generation_config.json", "tokenizer.json", "vocab.txt", "chat_template.jinja"),
         *("tokenizer.model", "tekken.json"),
         *("model.safetensors", "model-00001-of-00002.safetensors"),
+        *("adapter_model.safetensors", "adapter_config.json"),
+        *("speech-lora/adapter_model.safetensors", "speech-lora/adapter_config.json"),
     }
     revision, *files = ask("someone/model", tmp_path, sockets=True, offline=False, endpoint=hub.endpoint).split()
     assert (revision, set(files)) == (COMMIT, wanted)

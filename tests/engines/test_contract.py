@@ -1,4 +1,7 @@
-"""What every engine promises, asked of every engine: the fake, the embedded Whisper, and random ones of each family."""
+"""What every engine promises, asked of every engine: the fake, the embedded Whisper, and random ones of each family.
+
+What an engine has no use for is told by its Limits, never by its name.
+"""
 
 from __future__ import annotations
 
@@ -6,26 +9,36 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from conftest import CHAT, Load, Recording
 
 from audiocli.engines import Engine, Limits
 from audiocli.engines.fake import tones
+from audiocli.engines.families import Model
+from audiocli.engines.transformers_ import TransformersEngine
 from audiocli.errors import ModelError
 from audiocli.records import RATE, Reply, Request, Segment, Waveform, Word
 
 NAMES = ["fake", "embedded", "embedded bf16", "random", *CHAT]
 
 
+BUDGET = 10
+"""Tokens of an answer of random weights, which seldom end one. Whisper takes what it needs."""
+TEXTS = ("What is a harbour? " * 12, "Who speaks?", "Put these notes together: " * 5, "Why?", "Where are they? " * 3)
+"""Of several lengths, for engines that only read."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Subject:
-    """An engine under test, and clips that it has something to say about."""
+    """An engine under test, and what it has something to say about: requests that differ in clips, or else in words."""
 
     name: str
     load: Load
-    clips: list[Waveform]
+    requests: list[Request]
 
     def engine(self, batch_size: int = 8) -> Engine:
         return self.load(self.name, batch_size)
@@ -34,9 +47,14 @@ class Subject:
     def limits(self) -> Limits:
         return self.engine().limits
 
+    @property
+    def hears(self) -> bool:
+        return self.limits.clips_per_request > 0
+
     def ask(self, requests: Sequence[Request], batch_size: int = 8) -> list[Reply]:
         replies = self.engine(batch_size).generate(requests)
         assert len(replies) == len(requests)
+        assert all(isinstance(reply, Reply) for reply in replies), replies
         return [reply for reply in replies if isinstance(reply, Reply)]
 
 
@@ -51,23 +69,30 @@ def said_in_tones(lengths_s: Sequence[float]) -> list[Waveform]:
 
 @pytest.fixture(scope="module", params=NAMES)
 def subject(request: pytest.FixtureRequest, load: Load, speech: list[Waveform]) -> Subject:
-    lengths_s = [len(clip) / RATE for clip in speech]
-    clips = said_in_tones(lengths_s) if request.param == "fake" else speech
+    name: str = request.param
+    limits = load(name).limits
+    if not limits.clips_per_request:
+        texts = [Request((), text, task="answer", max_new_tokens=BUDGET) for text in TEXTS]
+        return Subject(name, load, texts)
+    clips = said_in_tones([len(clip) / RATE for clip in speech]) if name == "fake" else speech
     # the embedded model takes a second for a clip, and longer in half precision where the processor does not have it
-    few = {"embedded": [0, 1, 2, 4, 5], "embedded bf16": [4, 5, 2]}.get(request.param, range(len(clips)))
-    return Subject(request.param, load, [clips[index] for index in few])
+    few = {"embedded bf16": [4, 5, 2], "fake": range(len(clips)), "random": range(len(clips))}.get(
+        name, [0, 1, 2, 4, 5]
+    )
+    return Subject(name, load, [plain(limits, clips[index]) for index in few])
+
+
+def plain(limits: Limits, clip: Waveform) -> Request:
+    """What is asked of a clip where nothing else matters, with words where the engine times them."""
+    prompt = "Write down every word." if limits.follows_prompts else ""
+    budget = None if limits.timestamps else BUDGET
+    return Request((clip,), prompt, word_timestamps=limits.word_timestamps, max_new_tokens=budget)
 
 
 @pytest.fixture(scope="module")
 def alone(subject: Subject) -> list[Reply]:
     """What the engine says of each clip when it hears no other, with words where it has them."""
-    return [subject.ask([request])[0] for request in plain(subject)]
-
-
-def plain(subject: Subject) -> list[Request]:
-    limits = subject.limits
-    prompt = "Write down every word." if limits.follows_prompts else ""
-    return [Request((clip,), prompt, word_timestamps=limits.word_timestamps) for clip in subject.clips]
+    return [subject.ask([request])[0] for request in subject.requests]
 
 
 def agree(subject: Subject, one: Reply, other: Reply) -> bool:
@@ -102,9 +127,10 @@ def _numbers(reply: Reply) -> list[float]:
 # ---- order and company
 
 
-def test_the_clips_are_told_apart(alone: list[Reply]) -> None:
+def test_the_requests_are_told_apart(alone: list[Reply]) -> None:
     """Else the tests of order below prove nothing."""
-    assert len({(reply.text, reply.segments) for reply in alone}) == len(alone)
+    assert len({(reply.text, reply.segments, reply.avg_logprob) for reply in alone}) == len(alone)
+    assert len({reply.text for reply in alone}) > 1
 
 
 @pytest.mark.parametrize("batch_size", [8, 3])
@@ -115,33 +141,49 @@ def test_a_batch_answers_in_order_and_as_its_members_alone(
     if subject.name == "embedded bf16" and batch_size == 8:
         pytest.skip("half precision is slow on many processors: one size tells enough")
     order = random.Random(batch_size).sample([2, *range(len(alone))], len(alone) + 1)
-    replies = subject.ask([plain(subject)[index] for index in order], batch_size)
+    replies = subject.ask([subject.requests[index] for index in order], batch_size)
     for index, reply in zip(order, replies, strict=True):
         assert agree(subject, reply, alone[index]), (reply, alone[index])
 
 
 def test_requests_of_several_kinds_in_one_call_are_each_answered_as_asked(subject: Subject) -> None:
+    limits = subject.limits
     kinds: list[Callable[[Request], Request]] = [
         lambda request: request,
         lambda request: replace(request, initial_prompt="Peter, David, Helen"),
         lambda request: replace(request, language="en"),
-        lambda request: replace(request, word_timestamps=subject.limits.word_timestamps),
-        lambda request: replace(request, task=subject.limits.tasks[-1]),
+        lambda request: replace(request, word_timestamps=False),
+        lambda request: replace(request, task=limits.tasks[-1]),
     ]
-    if subject.limits.follows_prompts:
+    if limits.follows_prompts:
         kinds.append(lambda request: replace(request, prompt="Who speaks?", system="You listen.", max_new_tokens=7))
         kinds.append(lambda request: replace(request, temperature=0.7))
-    kinds = kinds[-2:] if subject.name == "embedded bf16" else kinds
-    clips = [subject.clips[-1 - index % 2] for index in range(len(kinds))]
-    mixed = [kind(Request((clip,))) for kind, clip in zip(kinds, clips, strict=True)]
+    if limits.follows_prompts and limits.text_only:
+        kinds.append(lambda request: replace(request, clips=(), prompt="What is a harbour?", task="answer"))
+    # words take the embedded model as long as the answer itself, and half precision longer
+    kinds = {"embedded": kinds[1:5], "embedded bf16": kinds[-2:]}.get(subject.name, kinds)
+    mixed = [kind(subject.requests[-1 - index % 2]) for index, kind in enumerate(kinds)]
     together = subject.ask(mixed)
     for request, reply in zip(mixed, together, strict=True):
         assert agree(subject, reply, subject.ask([request])[0])
         assert any(segment.words for segment in reply.segments) == (request.word_timestamps and bool(reply.text))
 
 
+def test_several_questions_on_one_clip_are_each_answered_as_alone(subject: Subject) -> None:
+    """In one batch, as the first of a call, and after others: whatever is kept of a clip between them."""
+    if not (subject.limits.follows_prompts and subject.hears):
+        pytest.skip("it does not take questions about audio")
+    about = replace(subject.requests[1], task="answer")
+    asked = [replace(about, prompt=prompt) for prompt in ("Who speaks?", "What is decided?", "Where are they?")]
+    together = subject.ask([asked[0], subject.requests[2], *asked[1:]])
+    replies = [together[0], *together[2:]]
+    assert len({(reply.text, reply.avg_logprob) for reply in replies}) == len(asked)
+    for request, reply in zip(asked, replies, strict=True):
+        assert agree(subject, reply, subject.ask([request])[0])
+
+
 def test_asking_again_gives_the_same_answer(subject: Subject, alone: list[Reply]) -> None:
-    assert subject.ask([plain(subject)[2]]) == [alone[2]]
+    assert subject.ask([subject.requests[2]]) == [alone[2]]
 
 
 def test_nothing_asked_is_nothing_answered(subject: Subject) -> None:
@@ -152,12 +194,14 @@ def test_nothing_asked_is_nothing_answered(subject: Subject) -> None:
 
 
 def test_a_full_window_is_heard_to_its_end(subject: Subject, pauses: Recording) -> None:
+    if not subject.hears:
+        pytest.skip("it does not hear")
     assert subject.limits.window_s >= 30.0
     if not subject.limits.timestamps:
         whole = pauses.sound[: 30 * RATE]
         cut = np.concatenate([whole[:-RATE], pauses.cut(5, 6)])
-        heard, other = subject.ask([Request((clip,), "Write") for clip in (whole, cut)])
-        assert heard.text != other.text
+        heard, other = subject.ask([plain(subject.limits, clip) for clip in (whole, cut)])
+        assert (heard.text, heard.avg_logprob) != (other.text, other.avg_logprob)
         return
     sound = tones([(27.0, 3)], 30.0) if subject.name == "fake" else pauses.sound
     for reply in subject.ask([Request((sound[:length],)) for length in (30 * RATE - 160, 30 * RATE)]):
@@ -176,27 +220,35 @@ def test_audio_that_cannot_be_heard_whole_is_refused(
     if not lengths_s and limits.text_only:
         pytest.skip("it answers questions about text, too")
     samples = [round(limits.window_s * RATE) + 1 if one is None else round(one * RATE) for one in lengths_s]
+    why = why if subject.hears else f"{len(samples)} clips"
     with pytest.raises(ValueError, match=why):
-        subject.engine().generate([plain(subject)[1], Request(tuple(np.zeros(n, np.float32) for n in samples))])
+        subject.engine().generate([subject.requests[1], Request(tuple(np.zeros(n, np.float32) for n in samples))])
 
 
 def test_what_the_limits_do_not_name_is_refused(subject: Subject) -> None:
-    clip = subject.clips[1]
-    with pytest.raises(ValueError, match="cannot summarize"):
-        subject.engine().generate([Request((clip,), task="summarize")])  # type: ignore[arg-type]
-    if subject.limits.languages:
-        with pytest.raises(ValueError, match="does not know language 'tlh'"):
-            subject.engine().generate([Request((clip,), language="tlh")])
+    """A task, a language, times of words."""
+    limits, asked = subject.limits, subject.requests[1]
+    more: list[tuple[bool, dict[str, Any], str]] = [
+        (True, {"task": "summarize"}, "cannot summarize"),
+        ("transcribe" not in limits.tasks, {"task": "transcribe"}, "cannot transcribe"),
+        (bool(limits.languages), {"language": "tlh"}, "does not know language 'tlh'"),
+        (not limits.word_timestamps, {"word_timestamps": True}, "gives no word timestamps"),
+    ]
+    for applies, settings, why in more:
+        if applies:
+            with pytest.raises(ValueError, match=why):
+                subject.engine().generate([replace(asked, **settings)])
 
 
 # ---- what an answer looks like
 
 
 def test_times_rise_and_stay_inside_the_clip(subject: Subject, alone: list[Reply]) -> None:
-    for clip, reply in zip(subject.clips, alone, strict=True):
+    for request, reply in zip(subject.requests, alone, strict=True):
+        assert bool(reply.segments) == (subject.limits.timestamps and bool(reply.text))
         times = [(segment.start_s, segment.end_s) for segment in reply.segments]
         edges = [edge for span in times for edge in span]
-        assert all(0 <= edge <= len(clip) / RATE for edge in edges)
+        assert all(0 <= edge <= len(request.clips[0]) / RATE for edge in edges)
         assert edges == sorted(edges)
 
 
@@ -214,10 +266,73 @@ def test_words_are_their_segments_in_order_and_inside(subject: Subject, alone: l
         assert all(word.confidence is not None and 0 <= word.confidence <= 1 for word in segment.words)
 
 
+def test_an_answer_says_whether_it_is_whole(subject: Subject) -> None:
+    """Each in a batch by its own budget: cut there, as far as it came the same as with more, and said to be cut."""
+    if subject.name == "fake":
+        pytest.skip("its answers are always whole")
+    asked = subject.requests[-3:]
+    budgets = (3, 2 * BUDGET, 6)
+    whole = subject.ask([replace(request, max_new_tokens=2 * BUDGET, word_timestamps=False) for request in asked])
+    cut = subject.ask(
+        [
+            replace(request, max_new_tokens=most, word_timestamps=False)
+            for request, most in zip(asked, budgets, strict=True)
+        ]
+    )
+    for full, short, most in zip(whole, cut, budgets, strict=True):
+        assert full.tokens <= 2 * BUDGET and full.stop in ("end", "length")
+        if full.stop == "end" and full.tokens < most:
+            assert agree(subject, full, short)
+        else:
+            assert (short.stop, short.tokens) == ("length", most)
+
+
+# ---- memory
+
+
+class Tight:
+    """A loaded model that runs out of memory when it has answered more than so many requests of a batch."""
+
+    def __init__(self, model: Model, rows: int) -> None:
+        self.kind, self.size = model.kind, model.size
+        self.tried: list[int] = []
+        self._model, self._rows = model, rows
+
+    def answer(self, requests: Sequence[Request]) -> list[Reply]:
+        self.tried.append(len(requests))
+        replies = self._model.answer(requests[: self._rows])
+        if len(requests) > self._rows:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+        return replies
+
+
+@pytest.mark.parametrize("name", ["random", *CHAT])
+def test_memory_running_out_in_the_middle_of_a_mixed_batch_loses_nothing(
+    name: str, load: Load, speech: list[Waveform]
+) -> None:
+    """What was answered before it ran out is asked again, and each gets its own answer in its place."""
+    engine = load(name)
+    assert isinstance(engine, TransformersEngine)
+    if engine.limits.clips_per_request:
+        requests = [replace(plain(engine.limits, speech[index]), max_new_tokens=5) for index in (3, 5, 2, 6, 3)]
+    else:
+        requests = [Request((), text, task="answer", max_new_tokens=5) for text in TEXTS]
+    if engine.limits.follows_prompts and engine.limits.text_only:
+        requests[3] = Request((), "What is a harbour?", task="answer", max_new_tokens=5)
+    tight = Tight(engine._model, 2)  # type: ignore[arg-type]
+    replies = TransformersEngine(engine.limits, tight, 8).generate(requests)
+    expected = [engine.generate([request])[0] for request in requests]
+    for reply, due in zip(replies, expected, strict=True):
+        assert isinstance(reply, Reply) and isinstance(due, Reply)
+        assert agree(Subject(name, load, requests), reply, due)
+    shares = len({engine._model.kind(request) for request in requests}) < len(requests) - 1  # type: ignore[union-attr]
+    assert (max(tight.tried) > 2) == shares, "it did not run out"
+
+
 # ---- the end
 
 
-@pytest.mark.parametrize("name", ["fake", "random", *CHAT])
+@pytest.mark.parametrize("name", ["fake", "random", "qwen2-audio", "ultravox", "audioflamingo3", "text"])
 def test_a_closed_engine_answers_nothing(load: Load, name: str) -> None:
     engine = load.__wrapped__(name)  # type: ignore[attr-defined]  # one of its own, as it does not survive
     engine.close()

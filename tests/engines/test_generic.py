@@ -181,17 +181,51 @@ def test_the_usual_figures_of_half_a_minute() -> None:
 # ---- what is answered
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_a_batch_of_several_lengths_answers_as_its_members_alone(
-    engine: Callable[[str], Engine], meeting: Recording, name: str
-) -> None:
-    subject = engine(name)
-    clips = [meeting.cut(27, 29.3), meeting.cut(35, 42.8), meeting.cut(50, 80)]
-    requests = [Request((clip,), "What is said?") for clip in clips]
-    alone = [answers(subject, [request])[0] for request in requests]
-    assert answers(subject, requests) == alone
-    assert len({(reply.text, reply.avg_logprob) for reply in alone}) == 3
-    assert all(0 < reply.tokens <= 10 for reply in alone)
+def test_qwen3_omni_hears_less_than_a_second_apart_from_other_lengths(folder: Make, meeting: Recording) -> None:
+    """Its encoder fills up a batch of such clips to the longest, and each of them changes by it."""
+    name = "qwen3_omni_moe_thinker"
+    model = Generic(checkpoint(folder(name)), "cpu", "float32", EngineOptions(sampling=Sampling(max_new_tokens=6)))
+    short, longer, second = (Request((meeting.cut(28, 28 + length_s),), "What?") for length_s in (0.3, 0.7, 1.0))
+    both = Request((*short.clips, *second.clips), "What?")
+    assert model.answer([short, longer])[0] != model.answer([short])[0], "else they could share a batch"
+    assert len({model.kind(request) for request in (short, longer, second)}) == 3
+    assert model.kind(second) == model.kind(both) == model.kind(Request((meeting.cut(30, 40),), "What?"))
+    together = model.answer([both, second])
+    alone = [model.answer([request])[0] for request in (both, second)]
+    assert [replace(reply, avg_logprob=None) for reply in together] == [
+        replace(reply, avg_logprob=None) for reply in alone
+    ]
+    for reply, due in zip(together, alone, strict=True):
+        assert reply.avg_logprob == pytest.approx(due.avg_logprob, abs=1e-3)
+
+
+@pytest.mark.parametrize("name", UNLIKE)
+def test_the_mark_of_a_clip_is_never_said(folder: Make, name: str) -> None:
+    """Phi-4 would look for the audio of it, and end the run; its answer goes on with the next best instead."""
+    model = Generic(checkpoint(folder(name)), "cpu", "float32", EngineOptions(sampling=Sampling(max_new_tokens=4)))
+    output, mark = model._model.get_output_embeddings(), model._layout.audio_id
+    wants = torch.zeros(output.out_features)
+    wants[mark] = 1e6
+    output.register_forward_hook(lambda _, __, logits: logits + wants)
+    said: list[int] = []
+    decode = model._layout.tokenizer.decode
+    model._chat._tokenizer = SimpleNamespace(
+        encode=model._layout.tokenizer.encode, decode=lambda ids, **more: said.extend(ids) or decode(ids, **more)
+    )
+    model.answer([Request((tone(1),), "What?"), Request((tone(1),), "What is said?")])
+    assert said and mark not in said
+
+
+@pytest.mark.parametrize("name", UNLIKE)
+def test_only_the_last_position_is_put_into_words(folder: Make, meeting: Recording, name: str) -> None:
+    """The logits of all that is heard would take more memory than anything else."""
+    model = Generic(checkpoint(folder(name)), "cpu", "float32", EngineOptions(sampling=Sampling(max_new_tokens=2)))
+    positions: list[int] = []
+    model._model.get_output_embeddings().register_forward_hook(
+        lambda _, given_, __: positions.append(given_[0].shape[1])
+    )
+    model.answer([Request((meeting.cut(28, 30),), "What is said?")])
+    assert positions and set(positions) == {1}
 
 
 @pytest.mark.parametrize("name", ["granite_speech", "phi4_multimodal"])

@@ -31,7 +31,7 @@ SHORT = Sampling(max_new_tokens=24)
 
 
 def loaded(folder: Path, **more: Any) -> Engine:
-    return engines.blueprint(options("qwen2-audio", folder, **more)).load()
+    return engines.blueprint(options("qwen2-audio", folder, **{"sampling": SHORT, **more})).load()
 
 
 @pytest.fixture(scope="module")
@@ -176,9 +176,9 @@ def test_five_minutes_are_heard_to_the_last_second_of_every_window(
     prompts, _ = parts(qwen2_audio_folder)
     engine = loaded(qwen2_audio_folder, sampling=Sampling(max_new_tokens=8))
     loudest = max((call.cut(second, second + 1) for second in range(60)), key=lambda one: float(np.square(one).sum()))
-    for length_s in (30.0, 21.7):
+    for length_s, last in ((30.0, 10), (21.7, 2)):
         size = round(length_s * RATE)
-        pieces = [five_minutes[start : start + size] for start in range(0, len(five_minutes), size)]
+        pieces = [five_minutes[start : start + size] for start in range(0, len(five_minutes), size)][-last:]
         changed = [np.concatenate([piece[:-RATE], loudest]) for piece in pieces if len(piece) > RATE]
         for piece in pieces:
             request = Request((piece,), "Write")
@@ -204,7 +204,7 @@ def test_tokens_are_25_a_second(length_s: float, tokens: int, halved: int) -> No
 def test_tokens_are_counted_as_the_processor_counts_them(samples: int) -> None:
     frames = min(-(-samples // 160), 3000)
     assert audio_tokens(samples) == (((frames - 1) // 2 + 1) - 2) // 2 + 1
-    assert audio_tokens(samples, 4) in (audio_tokens(samples) // 2, (audio_tokens(samples) - 1) // 2)
+    assert audio_tokens(samples, 4) == audio_tokens(samples) // 2
 
 
 def test_audio_beyond_the_window_is_refused_not_cut(engine: Engine) -> None:
@@ -277,13 +277,13 @@ def test_prompts_are_laid_out_as_chatml(qwen2_audio_folder: Path, meeting: Recor
 def test_a_clip_is_encoded_once_for_several_questions(qwen2_audio_folder: Path, meeting: Recording) -> None:
     prompts, model = parts(qwen2_audio_folder)
     encoded: list[int] = []
-    model.model.audio_tower.register_forward_hook(lambda *_: encoded.append(1))
+    model.model.audio_tower.register_forward_hook(lambda _, given, __: encoded.append(len(given[0])))
     one, two = meeting.cut(30, 33), meeting.cut(40, 42)
     questions = [Request((clip,), prompt) for clip in (one, two) for prompt in ("Who?", "What?", "Why?")]
     with torch.inference_mode():
         first = prompts.prepare(questions)
         again = prompts.prepare([replace(request, clips=(request.clips[0].copy(),)) for request in questions])
-    assert len(encoded) == 2
+    assert encoded == [2], "both at once"
     assert torch.equal(first["inputs_embeds"], again["inputs_embeds"])
 
 
@@ -294,7 +294,7 @@ def test_downsampling_by_4_takes_half_the_tokens_and_hears_all(
     qwen2_audio_folder: Path, meeting: Recording, pauses: Recording, caplog: pytest.LogCaptureFixture
 ) -> None:
     long, short = pauses.cut(0, 30), meeting.cut(35.1, 37.4)
-    plan = engines.blueprint(options("qwen2-audio", qwen2_audio_folder, downsample=4))
+    plan = engines.blueprint(options("qwen2-audio", qwen2_audio_folder, downsample=4, sampling=SHORT))
     assert plan.limits.audio_tokens_per_s == 12.5
     with caplog.at_level(logging.WARNING):
         engine = plan.load()
@@ -303,10 +303,22 @@ def test_downsampling_by_4_takes_half_the_tokens_and_hears_all(
     together = answers(engine, requests)
     assert [reply.text for reply in together] == [answers(engine, [request])[0].text for request in requests]
     assert len({(reply.text, reply.avg_logprob) for reply in together}) == 3
-    prompts, _ = parts(qwen2_audio_folder, 4)
-    with torch.inference_mode():
-        ids = prompts.prepare(requests[:2])["input_ids"]
-    assert (ids == prompts._audio_id).sum(1).tolist() == [375, 28]
+
+
+@pytest.mark.parametrize(
+    ("length_s", "tokens"), [(30.0, 750), (29.99, 750), (12.345, 309), (10.0, 250), (2.3, 57), (1.0, 25), (0.1, 2)]
+)
+def test_downsampling_by_4_halves_what_reaches_the_language_model(
+    length_s: float, tokens: int, qwen2_audio_folder: Path, meeting: Recording
+) -> None:
+    """Exactly; of an odd number the last token goes, 40 ms."""
+    request = Request((meeting.cut(27, 27 + length_s),), "Write")
+    counts = []
+    for pool in (2, 4):
+        prompts, _ = parts(qwen2_audio_folder, pool)
+        with torch.inference_mode():
+            counts.append(int((prompts.prepare([request])["input_ids"] == prompts._audio_id).sum()))
+    assert counts == [tokens, tokens // 2]
 
 
 def test_what_is_pooled_by_4_is_the_mean_of_four_states(qwen2_audio_folder: Path, meeting: Recording) -> None:
@@ -317,7 +329,7 @@ def test_what_is_pooled_by_4_is_the_mean_of_four_states(qwen2_audio_folder: Path
     tower = model.model.audio_tower
     tower.layers[-1].register_forward_hook(lambda *found: states.append(found[-1]))
     with torch.inference_mode():
-        heard = prompts._ear.hear(clip)
+        heard = prompts._ear.hear([clip])[0]
         pooled = states[0][0, :500].reshape(125, 4, -1).mean(1)
         assert torch.allclose(heard, model.model.multi_modal_projector(tower.layer_norm(pooled)), atol=1e-5)
 
@@ -365,6 +377,54 @@ def test_ten_clips_of_a_full_window_fit_the_published_context(qwen2_audio_folder
     model = qwen2_audio.load(checkpoints.find(str(qwen2_audio_folder)), "cpu", "float32", asked)
     request = Request((np.zeros(30 * RATE, np.float32),) * 10, "What is said? " * 20, task="answer")
     assert 7500 + 512 <= model.size(request) <= 8192
+
+
+def test_ten_clips_of_a_full_window_are_all_heard_in_one_message(
+    qwen2_audio_folder: Path, five_minutes: Waveform
+) -> None:
+    """7,500 of 8,192 positions: the answer gets what is left, and a question that leaves too little fails alone."""
+    engine = loaded(qwen2_audio_folder, clips_per_request=10, sampling=Sampling(max_new_tokens=4))
+    length = 30 * RATE
+    clips = tuple(five_minutes[at * length : (at + 1) * length] for at in range(10))
+    ended = (*clips[:-1], np.concatenate([clips[-1][:-RATE], clips[0][:RATE]]))
+    asked = [Request(some, "What is said?", task="answer") for some in (clips, ended)]
+    long = replace(asked[0], prompt="word " * 700)
+    before, failed, after = engine.generate([asked[0], long, asked[1]])
+    assert isinstance(before, Reply) and isinstance(after, Reply) and before.tokens == 4
+    assert (before.text, before.avg_logprob) != (after.text, after.avg_logprob)
+    assert isinstance(failed, EngineError) and "the model has 8192" in str(failed)
+    prompts, _ = parts(qwen2_audio_folder)
+    with torch.inference_mode():
+        ids = prompts.prepare(asked[:1])["input_ids"]
+    assert int((ids == prompts._audio_id).sum()) == 7500
+    assert ids.shape[1] + 4 < 8192
+
+
+def test_an_answer_beside_ten_clips_has_the_room_that_is_left(qwen2_audio_folder: Path) -> None:
+    """Asked for more than that, it is cut short and says so, and nothing is refused."""
+    asked = EngineOptions(clips_per_request=10, sampling=Sampling(max_new_tokens=2000))
+    model = qwen2_audio.load(checkpoints.find(str(qwen2_audio_folder)), "cpu", "float32", asked)
+    request = Request((np.zeros(30 * RATE, np.float32),) * 10, "What is said?", task="answer")
+    assert model.size(request) == 8192
+    assert model.size(replace(request, clips=request.clips[:1])) < 8192
+
+
+# ---- clips of a batch are encoded together
+
+
+def test_clips_encoded_together_are_heard_as_alone(qwen2_audio_folder: Path, meeting: Recording) -> None:
+    """More of them than are encoded at once, short and long."""
+    lengths_s = [0.01, 30.0, 1.0, 7.77, 29.99, 3.3, 0.5, 12.0, 2.0, 5.0]
+    clips = [meeting.cut(27, 27 + length_s) for length_s in lengths_s]
+    assert len(clips) > qwen2_audio_model.TOGETHER
+    prompts, _ = parts(qwen2_audio_folder)
+    single, _ = parts(qwen2_audio_folder)
+    with torch.inference_mode():
+        together = prompts._ear.hear(clips)
+        for clip, heard in zip(clips, together, strict=True):
+            (alone,) = single._ear.hear([clip])
+            assert heard.shape == alone.shape == (audio_tokens(len(clip)), 64)
+            assert torch.allclose(heard, alone, atol=1e-5)
 
 
 # ---- broken checkpoints

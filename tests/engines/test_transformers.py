@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import random_whisper as rw
 import torch
-from conftest import ROOT, options
+from conftest import CHAT, ROOT, options
 
 from audiocli import engines
 from audiocli.engines import Engine, EngineOptions, Fallback, Sampling, checkpoints
@@ -144,6 +144,53 @@ def test_other_errors_of_the_model_are_not_taken_for_want_of_memory(roomy: Engin
     assert tight.tried == [4]
 
 
+# ---- what the model will not answer
+
+
+class Picky(Around):
+    """A model that will have no part in a batch that holds a certain language."""
+
+    def __init__(self, model: Model, language: str) -> None:
+        super().__init__(model)
+        self.tried: list[int] = []
+        self._language = language
+
+    def kind(self, request: Request) -> Hashable:
+        return None
+
+    def answer(self, requests: Sequence[Request]) -> list[Reply]:
+        self.tried.append(len(requests))
+        tensors = torch.zeros(3)
+        if any(request.language == self._language for request in requests):
+            raise EngineError(f"not asked: {self._language}, {tensors.sum():.0f}")
+        return [reply for request in requests for reply in self._model.answer([request])]
+
+
+def test_of_a_batch_that_is_refused_the_others_are_answered(
+    roomy: Engine, model: Model, speech: list[Waveform]
+) -> None:
+    """Asked one by one, each in its place; and batches after it are as large as before."""
+    picky = Picky(model, "de")
+    engine = TransformersEngine(roomy.limits, picky, 4)
+    languages = ["en", "de", "en", None, "en", "en", "fr"]
+    requests = [Request((clip,), language=language) for clip, language in zip(speech, languages, strict=False)]
+    replies = engine.generate(requests)
+    expected = list(roomy.generate(requests))
+    failed = replies[1]
+    assert isinstance(failed, EngineError) and str(failed) == "not asked: de, 0"
+    assert [*replies[:1], *replies[2:]] == [*expected[:1], *expected[2:]]
+    assert sorted(picky.tried) == [1, 1, 1, 1, 3, 4]
+
+
+def test_a_refusal_does_not_hold_what_the_attempt_took(roomy: Engine, model: Model) -> None:
+    """Its traceback would keep the frames, and all tensors in them, as long as the replies are kept."""
+    (failed,) = TransformersEngine(roomy.limits, Picky(model, "de"), 4).generate(
+        [Request((np.zeros(RATE, np.float32),), language="de")]
+    )
+    assert isinstance(failed, EngineError)
+    assert failed.__traceback__ is None and failed.__context__ is None and failed.__cause__ is None
+
+
 # ---- batches
 
 
@@ -254,6 +301,22 @@ print(plan.limits.window_s, sorted({"torch", "transformers", "librosa", "hugging
         assert sys.platform != "linux" or python(code, "auto", "auto") == "30.0 []"
 
 
+def test_a_plan_of_any_family_costs_no_torch(folder_of: Callable[[str], Path]) -> None:
+    """Not even when it counts the tokens of a text."""
+    code = """
+import sys
+from audiocli import engines
+for folder in sys.argv[1:]:
+    plan = engines.blueprint(engines.EngineOptions(model=folder, device="cpu", offline=True))
+    assert plan.limits.context_tokens and plan.count_tokens("Who speaks?")
+    loaded = {"torch", "transformers", "peft", "mistral_common", "numpy.random"} & set(sys.modules)
+    print(plan.family, *sorted(loaded))
+"""
+    names = [name for name in CHAT if name != "voxtral"]
+    families = python(code, *(str(folder_of(name)) for name in names)).split("\n")
+    assert families == ["llama" if name == "text" else name.replace("qwen2-audio", "qwen2_audio") for name in names]
+
+
 def test_a_plan_names_what_will_run() -> None:
     plan = engines.blueprint(HERE)
     assert (plan.engine, plan.model) == ("transformers", "tiny.en")
@@ -330,6 +393,16 @@ ASKED: dict[str, object] = {
     "attention": "eager",
     "compile": True,
 }
+FLAGGED = {
+    "sampling": "--top-p, --repetition-penalty, --max-new-tokens or --seed",
+    "clips_per_request": "--clips-per-request",
+    "downsample": "--downsample",
+    "language_model": "--language-model",
+    "quantize": "--quantize",
+    "attention": "--attn",
+    "compile": "--compile",
+}
+"""By the names that users have for them."""
 
 
 @pytest.mark.parametrize("option", OPTIONAL)
@@ -338,13 +411,27 @@ def test_what_a_model_would_not_heed_is_refused_with_those_that_do(option: str) 
         identity(**{option: ASKED[option]})
     able = [name for name, spec in FAMILIES.items() if option in spec.takes]
     assert able and "whisper" not in able
-    assert (
-        str(caught.value) == f"model 'tiny.en' has no use for {option.replace('_', ' ')}; these do: {', '.join(able)}"
+    assert str(caught.value) == (
+        f"model 'tiny.en' has no use for {FLAGGED[option]}; models of these types do: {', '.join(able)}"
     )
 
 
+@pytest.mark.parametrize(
+    "sampling",
+    [Sampling(top_p=0.9), Sampling(repetition_penalty=1.1), Sampling(max_new_tokens=9), Sampling(seed=1)],
+    ids=["top_p", "penalty", "budget", "seed"],
+)
+def test_whisper_heeds_no_sampling_but_the_temperature(sampling: Sampling) -> None:
+    """That reaches it with its fallback; whatever comes with it is refused all the same."""
+    for asked in (sampling, replace(sampling, temperature=0.4)):
+        with pytest.raises(
+            UsageError, match="has no use for --top-p, --repetition-penalty, --max-new-tokens or --seed"
+        ):
+            identity(sampling=asked)
+
+
 def test_what_every_model_does_anyway_is_not_refused() -> None:
-    assert identity(clips_per_request=1, sampling=Sampling()) == identity()
+    assert identity(clips_per_request=1, sampling=Sampling(temperature=0.4)) == identity()
 
 
 def test_what_differs_from_the_defaults_is_reported(qwen2_audio_folder: Path) -> None:

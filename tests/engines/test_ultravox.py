@@ -405,6 +405,16 @@ def test_variants_that_are_not_covered_are_refused_before_anything_loads(
         engines.blueprint(asked(folder))
 
 
+@pytest.mark.parametrize("broken", [{"audio_config": "whisper"}, {"audio_config": [1]}])
+def test_a_config_that_cannot_be_read_for_what_it_points_to_is_named(folder: Path, tmp_path: Path, broken: Any) -> None:
+    """Before anything loads, and as the model's fault, not as a bug."""
+    mine = Path(shutil.copytree(folder, tmp_path / "mine"))
+    random_ultravox.change(mine, broken)
+    with pytest.raises(ModelError, match=r"^model 'mine': its configuration cannot be used: ") as caught:
+        engines.blueprint(asked(mine))
+    assert caught.value.exit_code == 3
+
+
 def test_more_clips_than_ten_are_refused(folder: Path) -> None:
     with pytest.raises(UsageError, match="11 clips in one request: Ultravox takes 1 to 10"):
         engines.blueprint(asked(folder, clips_per_request=11))

@@ -1,14 +1,15 @@
 """What the audio encoder made of each clip, kept a while: several questions on one recording encode it once.
 
-In go clips and the function that encodes one, out come its encodings, from memory where the same samples were encoded
-before. Knows neither the model nor the questions; one table belongs to one loaded model. Third party: torch, as a type.
+In go clips and the function that encodes them, out come their encodings, from memory where the same samples were
+encoded before. Knows neither the model nor the questions; one table belongs to one loaded model. Third party: torch, as
+a type.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -28,21 +29,25 @@ class Encodings:
         self._kept: OrderedDict[bytes, Tensor] = OrderedDict()
         self._bytes = 0
 
-    def get(self, clip: Waveform, encode: Callable[[Waveform], Tensor]) -> Tensor:
-        """What `encode` gives for a clip, on whatever device it left it; not to be changed by the caller.
+    def get(self, clips: Sequence[Waveform], encode: Callable[[list[Waveform]], Sequence[Tensor]]) -> list[Tensor]:
+        """What `encode` gives for each clip, on whatever device it left it; not to be changed by the caller.
 
-        clip: float32 (n,). A result that alone exceeds the bound is given and not kept. Raises what `encode` raises,
-        and keeps nothing then.
+        clips: each float32 (n,). encode: asked once, for those that are not in memory, none of them twice; not asked at
+        all where every clip is. A result that alone exceeds the bound is given and not kept. Raises what `encode`
+        raises, and keeps nothing then.
         """
-        key = hashlib.blake2b(clip.tobytes(), digest_size=16).digest()
-        if key in self._kept:
-            self._kept.move_to_end(key)
-            return self._kept[key]
-        encoding = encode(clip)
-        self._keep(key, encoding)
-        return encoding
+        keys = [hashlib.blake2b(clip.tobytes(), digest_size=16).digest() for clip in clips]
+        absent = {key: clip for key, clip in zip(keys, clips, strict=True) if key not in self._kept}
+        made = dict(zip(absent, encode(list(absent.values())), strict=True)) if absent else {}
+        found = {**{key: self._kept[key] for key in keys if key in self._kept}, **made}
+        for key in keys:
+            self._keep(key, found[key])
+        return [found[key] for key in keys]
 
     def _keep(self, key: bytes, encoding: Tensor) -> None:
+        if key in self._kept:
+            self._kept.move_to_end(key)
+            return
         if _size(encoding) > self._most_bytes:
             return
         self._kept[key] = encoding

@@ -55,6 +55,9 @@ class Row:
     languages: tuple[str, ...] = ()
     mixes: bool = True
     """Whether clips of several lengths can share a batch; not where its encoder does not mask what fills them up."""
+    unit: int = 0
+    """Samples that its encoder takes at a time. Where no clip of a batch is as long, all are filled up to the longest,
+    and change by it: such clips share a batch with those of their length."""
     inputs: Inputs = "processor"
     requests: bool = False
     """Whether transcripts are asked for in a way of its own ("transcription request") and not by a prompt."""
@@ -125,6 +128,7 @@ _QWEN3_OMNI = Row(
     tokens_per_s=13.0,
     tokens=_qwen3_omni,
     most_clips=10,
+    unit=RATE,
     inputs="thinker",
 )
 _QWEN3_ASR_LANGUAGES = "ar cs da de el en es fa fi fr hi hu id it ja ko mk ms nl pl pt ro ru sv th tr vi zh"

@@ -91,11 +91,12 @@ class Generic:
             self._adapted = _adapt(self._model, checkpoint.folder, config)
             advised = manner(checkpoint.read_json("generation_config.json"), self._layout.tokenizer, options.compile)
         self._pad_id = advised.pad_id
+        heard = () if self._layout.audio_id is None else (int(self._layout.audio_id),)
         self._chat = Chat(
             self._model,
             self._layout.tokenizer,
             self._prepare,
-            advised,
+            replace(advised, never_ids=heard),
             options.sampling,
             audio_tokens=self._audio_tokens,
             context=self._context,
@@ -109,8 +110,9 @@ class Generic:
         return self._chat.size(self._worded(request))
 
     def kind(self, request: Request) -> Hashable:
-        lengths = () if self._row.mixes else tuple(len(inputs.long_enough(clip)) for clip in request.clips)
-        return self._chat.kind(request), lengths
+        lengths = tuple(len(inputs.long_enough(clip)) for clip in request.clips)
+        mixes = self._row.mixes and max(lengths, default=self._row.unit) >= self._row.unit
+        return self._chat.kind(request), () if mixes else lengths
 
     def _worded(self, request: Request) -> Request:
         """With words where it has none, and the clips long enough to make a token."""

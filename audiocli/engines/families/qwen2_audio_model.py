@@ -1,7 +1,8 @@
 """A Qwen2-Audio checkpoint in memory: clips and prompts in, what its language model is to go on from out.
 
-Each clip is encoded by itself and put in the place of its mark in the prompt; several questions on one clip encode it
-once. What is answered is chosen in `chat`. Third parties: torch, transformers.
+The clips of a batch are encoded together, as every one is filled up to 30 s, and put in the place of their marks in the
+prompts; several questions on one clip encode it once. What is answered is chosen in `chat`. Third parties: torch,
+transformers.
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ from audiocli.records import RATE, Request, Waveform
 EXACT = ("model.audio_tower", "model.multi_modal_projector")
 """Not quantized: the ear is 8 % of the weights, and what it mishears nothing behind it can mend."""
 END_MARKS = ("<|im_end|>", "<|endoftext|>")
+TOGETHER = 8
+"""Clips encoded at once, at most: their widest layer takes 1,500 × 5,120 numbers each, 123 MB in bf16."""
 
 
 def load(checkpoint: Checkpoint, device: str, dtype: str, options: EngineOptions) -> Chat:
@@ -39,7 +42,6 @@ def load(checkpoint: Checkpoint, device: str, dtype: str, options: EngineOptions
         )
         ear = Ear(model, processor.feature_extractor, options.downsample or 2)
         prompts = Prompts(model, processor, ear)
-    model.lm_head.register_forward_pre_hook(_last_position)
     advised = checkpoint.read_json("generation_config.json")
     limits = qwen2_audio.limits(checkpoint.read_json("config.json"), advised, options)
     penalty = float(advised.get("repetition_penalty") or 1.0)
@@ -69,30 +71,37 @@ class Ear:
         self._tower.avg_pooler = torch.nn.AvgPool1d(pool, stride=pool)
         self._encodings = Encodings()
 
-    def hear(self, clip: Waveform) -> torch.Tensor:
-        """The clip's tokens (n, d) in the language model's space: one for each 40 ms, or 80 ms pooled by 4."""
-        return self._encodings.get(clip, self._encode)
+    def hear(self, clips: Sequence[Waveform]) -> list[torch.Tensor]:
+        """Each clip's tokens (n, d) in the language model's space: one for each 40 ms, or 80 ms pooled by 4."""
+        return self._encodings.get(clips, self._encode)
 
-    def _encode(self, clip: Waveform) -> torch.Tensor:
-        """Alone, so that its company in a batch changes nothing: 1,500 positions keep an accelerator busy anyway."""
-        assert len(clip) <= self._features.n_samples, "the feature extractor would cut off the rest"
-        padded = np.pad(clip, (0, max(SHORTEST - len(clip), 0)))
+    def _encode(self, clips: Sequence[Waveform]) -> list[torch.Tensor]:
+        """A few at a time; each of them fills 30 s, so that its company changes nothing of it."""
+        groups = [clips[at : at + TOGETHER] for at in range(0, len(clips), TOGETHER)]
+        return [tokens for group in groups for tokens in self._encode_together(group)]
+
+    def _encode_together(self, clips: Sequence[Waveform]) -> list[torch.Tensor]:
+        assert max(map(len, clips)) <= self._features.n_samples, "the feature extractor would cut off the rest"
         found = self._features(
-            padded, sampling_rate=RATE, padding="max_length", return_attention_mask=True, return_tensors="pt"
+            [np.pad(clip, (0, max(SHORTEST - len(clip), 0))) for clip in clips],
+            sampling_rate=RATE,
+            padding="max_length",
+            return_attention_mask=True,
+            return_tensors="pt",
+            device=str(self._tower.conv1.weight.device),
         )
         states = self._tower(found.input_features, attention_mask=self._mask(found.attention_mask)).last_hidden_state
-        heard = states[0, : audio_tokens(len(clip), self.pool)]
-        assert len(heard) == audio_tokens(len(clip), self.pool)
-        tokens: torch.Tensor = self._projector(heard)
-        return tokens.clone()
+        counts = [audio_tokens(len(clip), self.pool) for clip in clips]
+        assert states.shape[1] >= max(counts)
+        return [self._projector(state[:count]).clone() for state, count in zip(states, counts, strict=True)]
 
     def _mask(self, frames: torch.Tensor) -> Any:
-        """What the encoder may attend to: no states of padding. frames: (1, 3000) of the mel spectrogram."""
+        """What the encoder may attend to: no states of padding. frames: (b, 3000) of the mel spectrogram, 1 or 0."""
         device, dtype = self._tower.conv1.weight.device, self._tower.conv1.weight.dtype
         positions = self._tower.config.max_source_positions
-        states = (int(frames.sum()) - 1) // 2 + 1
-        heard = (torch.arange(positions, device=device) < states).long()[None]
-        shape = torch.zeros(1, positions, 1, device=device, dtype=dtype)
+        states = (frames.sum(1, keepdim=True).to(device) - 1) // 2 + 1
+        heard = (torch.arange(positions, device=device) < states).long()
+        shape = torch.zeros(len(frames), positions, 1, device=device, dtype=dtype)
         return create_bidirectional_mask(config=self._tower.config, inputs_embeds=shape, attention_mask=heard)
 
 
@@ -115,20 +124,21 @@ class Prompts:
 
         input_ids (b, n) go with them, for penalties; in place of a clip they hold its mark as often as it has tokens.
         """
-        ids, rows = zip(*map(self._row, requests), strict=True)
+        heard = iter(self._ear.hear([clip for request in requests for clip in request.clips]))
+        rows_of = [self._row(request, [next(heard) for _ in request.clips]) for request in requests]
+        ids, rows = zip(*rows_of, strict=True)
         return {
             "input_ids": _left(ids, self.pad_id),
             "inputs_embeds": _left(rows, 0.0),
             "attention_mask": _left([torch.ones_like(row) for row in ids], 0),
         }
 
-    def _row(self, request: Request) -> tuple[torch.Tensor, torch.Tensor]:
-        """Token ids (n,) and embeddings (n, d) of one prompt, with its clips where their marks are."""
+    def _row(self, request: Request, clips: Sequence[torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Token ids (n,), embeddings (n, d) of one prompt. clips: its own, encoded; they go where its marks are."""
         marked = self._tokens(request)
         places = (marked == self._audio_id).nonzero()[:, 0].tolist()
         assert len(places) == len(request.clips), "a mark for each clip, and none that the user wrote"
         pieces = list(torch.tensor_split(marked, places))
-        clips = [self._ear.hear(clip) for clip in request.clips]
         ids, rows = [pieces[0]], [self._embed(pieces[0])]
         for clip, piece in zip(clips, pieces[1:], strict=True):
             ids += [marked.new_full((len(clip),), self._audio_id), piece[1:]]
@@ -147,11 +157,6 @@ class Prompts:
         )
         ids: torch.Tensor = found["input_ids"][0].to(self._embed.weight.device)
         return ids
-
-
-def _last_position(_: object, inputs: tuple[torch.Tensor]) -> tuple[torch.Tensor]:
-    """Only the last position's logits are read: those of all are 2.4 GB for a prompt of 7,600 tokens in bf16."""
-    return (inputs[0][:, -1:],)
 
 
 def _left(rows: Sequence[torch.Tensor], value: float) -> torch.Tensor:

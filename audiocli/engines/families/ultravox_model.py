@@ -187,10 +187,10 @@ class Prompts:
 
     def _row(self, request: Request) -> torch.Tensor:
         """One prompt as embeddings (n, width)."""
-        clips, parts = iter(request.clips), []
+        clips, parts = iter(self._encodings.get(request.clips, lambda absent: list(map(self._ear, absent)))), []
         for part in re.split(f"({_AUDIO})|{_CUT}", self._rendered(request)):
             if part == _AUDIO:
-                parts.append(self._encodings.get(next(clips), self._ear))
+                parts.append(next(clips))
             elif part:
                 parts.append(self._tokenizer.encode(part, add_special_tokens=False, return_tensors="pt")[0])
         return torch.cat([part if part.is_floating_point() else self._embedded(part) for part in parts])
