@@ -121,7 +121,7 @@ def _as_json(answer: Answer) -> Answer:
 def _combined(
     prompt: Prompt, notes: tuple[Note, ...], course: Course, *, language: str | None, named: bool = False
 ) -> Script[Note]:
-    """All notes in one: put together by the model where the prompt says how, else one below the other.
+    """All notes in one: put together by the model where the prompt says how, else one below the other, or a JSON list.
 
     Refusals say nothing of the recording and stay outside, unless there is nothing else; the result is then marked.
     """
@@ -130,7 +130,8 @@ def _combined(
     left_out = f"{len(told) - len(used)} of {len(told)} notes are no answers" if len(used) < len(told) else None
     reader = course.reader
     if not prompt.reduce or reader is None:
-        text = "\n\n".join(note.text for note in used)
+        texts = [note.text for note in used]
+        text = f"[{', '.join(texts)}]" if prompt.output == "json" else "\n\n".join(texts)
         doubt = _doubts([left_out, *(note.unreliable for note in used)])
         return Note(used[0].start_s, max(note.end_s for note in used), text, doubt)
 

@@ -6,6 +6,7 @@ lost or doubled on the way through notes, reduce and merge shows in the answer.
 
 from __future__ import annotations
 
+import json
 import tracemalloc
 from contextlib import closing
 from dataclasses import astuple, replace
@@ -213,6 +214,33 @@ def test_refusals_are_kept_out_of_the_answer_which_says_how_many_there_were(talk
     assert "sorry" not in answer.text and "w199" in answer.text.split()
     assert f"{len(refused)} of {len(answer.notes)} notes" in answer.unreliable
     assert document.coverage.unreliable_s > 0 and document.coverage.transcribed_s > 0
+
+
+def test_an_answer_cut_off_by_its_budget_is_marked(short):
+    cut = Ear(answers=lambda request, reply: replace(reply, stop="length") if request.clips else reply)
+    document = asked([short], cut, EVERY)["short"]
+    assert "budget" in document.answers[0].notes[0].unreliable
+
+
+def test_json_that_is_none_is_marked_and_kept(short):
+    prompt = replace(EVERY, output="json")
+    broken = asked([short], Ear(), prompt)["short"].answers[0]
+    assert broken.format == "text" and "JSON" in broken.unreliable and broken.text.split() == told(300, 10)
+    good = Ear(answers=lambda request, reply: replace(reply, text='{"words": 10}'))
+    assert asked([short], good, prompt)["short"].answers[0].format == "json"
+
+
+def test_json_of_several_stretches_is_a_list_where_nothing_puts_it_together(talk):
+    engine = Ear(answers=lambda request, reply: replace(reply, text=json.dumps({"words": reply.tokens})))
+    answer = asked([talk], engine, replace(EVERY, output="json", reduce=""))["talk"].answers[0]
+    assert answer.format == "json" and answer.unreliable is None
+    assert sum(one["words"] for one in json.loads(answer.text)) == 299
+
+
+def test_the_record_names_every_prompt_and_its_content(short):
+    provenance = asked([short], Ear(), EVERY, question="what?")["short"].provenance
+    assert provenance.prompts == {"every": EVERY.worded("ear").hash}
+    assert provenance.task == "answer" and provenance.settings["question"] == "what?"
 
 
 # Whatever the run

@@ -33,6 +33,8 @@ CODE = "1"
 DECIDING = ("downsample", "quantize", "attention", "compile")
 """Options of chat models that an answer depends on, besides `sampling`. How many clips there are is in the request, and
 the language model is a checkpoint of its own."""
+ATTENTION = ("eager", "sdpa", "flash_attention_2", "flash_attention_3", "flex_attention")
+"""Kinds of attention that transformers knows; kernels from its hub are named by owner/name."""
 PACKAGES = {
     "flash_attention_2": ("flash_attn", "flash-attn"),
     "flash_attention_3": ("flash_attn_interface", "flash-attn-3"),
@@ -228,6 +230,10 @@ def _refuse(options: EngineOptions, device: str) -> None:
         raise UsageError("--compile is for GPUs: on a CPU it takes longer than it saves")
     if options.quantize and not (find_spec("bitsandbytes") and find_spec("accelerate")):
         raise ModelError(f"--quantize {options.quantize} needs bitsandbytes: pip install 'audiocli[quantize]'")
+    if options.attention and options.attention not in ATTENTION and "/" not in options.attention:
+        raise UsageError(
+            f"no attention {options.attention!r}; choose from {', '.join(ATTENTION)}, or a kernel's hub id"
+        )
     module, package = PACKAGES.get(options.attention or "", ("", ""))
     if module and not find_spec(module):
         raise ModelError(f"--attn {options.attention} is not installed: pip install {package}, or leave it out")
