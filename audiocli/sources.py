@@ -7,11 +7,14 @@ others alone. This room does not know whether a file holds sound, nor where outp
 
 from __future__ import annotations
 
+import base64
 import glob
 import hashlib
 import http.client
+import ipaddress
 import os
 import re
+import socket
 import stat
 import sys
 import tempfile
@@ -23,7 +26,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO, TYPE_CHECKING, BinaryIO, TextIO
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
 from audiocli.errors import SourceError, UsageError
 from audiocli.records import Job
@@ -318,11 +321,8 @@ def _fetched(url: str, limits: FetchLimits, *, offline: bool) -> Iterator[Path]:
 
 def _answer(url: str, limits: FetchLimits) -> http.client.HTTPResponse:
     host = urlsplit(url).hostname or "an address without a host"
-    request = urllib.request.Request(  # noqa: S310  _Web speaks nothing but http and https
-        quote(url, safe="%/:=&?~#+!$,;'@()*[]"), headers={"User-Agent": "audiocli", "Accept-Encoding": "identity"}
-    )
     try:
-        answer: http.client.HTTPResponse = _web().open(request, timeout=limits.timeout_s)
+        answer: http.client.HTTPResponse = _web().open(_request(url), timeout=limits.timeout_s)
     except SourceError:
         raise
     except urllib.error.HTTPError as exc:
@@ -333,6 +333,23 @@ def _answer(url: str, limits: FetchLimits) -> http.client.HTTPResponse:
     except (OSError, ValueError, http.client.HTTPException) as exc:
         raise SourceError(f"{host} cannot be reached: {_line(exc)}") from exc
     return answer
+
+
+def _request(url: str) -> urllib.request.Request:
+    """Credentials go into a header that no redirect takes along.
+
+    Left in the address, urllib would take them for a part of the host's name: look them up, and name them in errors.
+    """
+    parts = urlsplit(url)
+    credentials, at, host = parts.netloc.rpartition("@")
+    plain = urlunsplit(parts._replace(netloc=host))
+    request = urllib.request.Request(  # noqa: S310  _Web speaks nothing but http and https
+        quote(plain, safe="%/:=&?~#+!$,;'@()*[]"), headers={"User-Agent": "audiocli", "Accept-Encoding": "identity"}
+    )
+    if at:
+        basic = base64.b64encode(unquote(credentials).encode()).decode()
+        request.add_unredirected_header("Authorization", f"Basic {basic}")
+    return request
 
 
 def _web() -> urllib.request.OpenerDirector:
@@ -352,7 +369,11 @@ def _web() -> urllib.request.OpenerDirector:
 
 
 class _Redirects(urllib.request.HTTPRedirectHandler):
-    """Follows http(s) only, and never from an encrypted address to one in the clear."""
+    """Follows http(s) only, never from an encrypted address to one in the clear, and never to this machine or its link.
+
+    An address that the user names may be anywhere. One that a server names may not reach what only this machine does:
+    services on its loopback, and those that clouds offer under 169.254.0.0/16 with the machine's own credentials.
+    """
 
     def redirect_request(
         self,
@@ -367,7 +388,23 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
         if scheme not in ("http", "https") or (req.type == "https" and scheme == "http"):
             fp.close()
             raise SourceError(f"{req.host} redirects to a {scheme} address, which is not followed")
+        nearer = _nearness(urlsplit(newurl).hostname) - _nearness(urlsplit(req.full_url).hostname)
+        if nearer:
+            fp.close()
+            raise SourceError(f"{req.host} redirects to a {min(nearer)} address, which is not followed")
         return super().redirect_request(req, fp, code, msg, headers, newurl)
+
+
+def _nearness(host: str | None) -> set[str]:
+    """Which addresses of a host only this machine reaches: loopback, link-local; none for one that is not known."""
+    try:
+        found = {str(entry[4][0]).partition("%")[0] for entry in socket.getaddrinfo(host, None)} if host else set()
+    except (OSError, UnicodeError):
+        return set()
+    addresses = [ipaddress.ip_address(one) for one in found]
+    plain = [getattr(one, "ipv4_mapped", None) or one for one in addresses]
+    loopback = {"loopback" for one in plain if one.is_loopback or one.is_unspecified}
+    return loopback | {"link-local" for one in plain if one.is_link_local}
 
 
 def _announced(answer: http.client.HTTPResponse, limits: FetchLimits) -> int | None:
