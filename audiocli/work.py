@@ -91,6 +91,8 @@ class Work:
         for warning in found.warnings:
             warn(warning)
         if self._directory is None:
+            if sys.stdout is None:
+                raise OutputError("standard output is closed; give a folder with -o")
             return found.jobs
         sources.collisions((*found.jobs, ACROSS) if settings.across else found.jobs)
         _check_writable(self._directory)
@@ -160,9 +162,18 @@ class _Results:
     def _print(self, outcome: Outcome) -> None:
         from audiocli import writers
 
-        if outcome.document is not None:
-            sys.stdout.write(writers.render(outcome.document, self._formats[0], self._shape))
+        if outcome.document is None:
+            return
+        text = writers.render(outcome.document, self._formats[0], self._shape)
+        try:
+            sys.stdout.write(text)
             sys.stdout.flush()
+        except BrokenPipeError:
+            raise  # whoever read has had enough
+        except OSError as exc:
+            # what is still in the buffer would fail once more when Python ends
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise OutputError(f"standard output: cannot be written to: {exc.strerror or exc}") from exc
 
 
 def _written(job: Job, formats: tuple[str, ...], directory: Path) -> bool:
