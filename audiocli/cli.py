@@ -44,7 +44,8 @@ def run(arguments: Sequence[str]) -> int:
     """Run one command line. Returns its exit code; prints every error in one line."""
     try:
         code = int(app(spelled(arguments), standalone_mode=False, prog_name="audiocli") or 0)
-        sys.stdout.flush()
+        if sys.stdout:  # None where the caller has closed it
+            sys.stdout.flush()
     except typer.Exit as exc:
         code = exc.exit_code
     except ClickError as exc:

@@ -277,7 +277,7 @@ def _frames(container: Any, stream: Any, warnings: list[str]) -> Iterator[Any]:
     while True:
         try:
             packet = next(packets, None)
-        except av.FFmpegError:
+        except (av.FFmpegError, IndexError):  # the latter where a stream turns up that no header told of
             warnings.append(f"damaged at {position_s:.1f} s; what follows could not be read")
             break
         if packet is None:
@@ -312,8 +312,20 @@ def _pieces(frames: Iterator[Any]) -> Iterator[Piece]:
         yield _joined(batch)
 
 
+MISCOUNTED = 8
+"""From so many channels on PyAV counts a plane too many in planar frames, and would read memory beyond the last."""
+
+
+def _interleaved(frames: list[Any]) -> list[Any]:
+    """The same sound, channel by channel within each sample, as FFmpeg itself lays it out."""
+    resampler = av.AudioResampler(format="flt")
+    return [packed for frame in [*frames, None] for packed in resampler.resample(frame)]
+
+
 def _joined(frames: list[Any]) -> Piece:
     channels = _channels(frames[0].layout.nb_channels)
+    if frames[0].format.is_planar and channels >= MISCOUNTED:
+        frames = _interleaved(frames)
     try:
         stored = np.concatenate([frame.to_ndarray() for frame in frames], axis=1)
     except ValueError as exc:

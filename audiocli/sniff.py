@@ -154,6 +154,7 @@ def explain(path: Path, head: bytes, size: int) -> str:
 
 
 def _has_atom(path: Path, name: bytes) -> bool:
+    size = path.stat().st_size
     with path.open("rb") as file:
         while len(header := file.read(8)) == 8:
             length = int.from_bytes(header[:4], "big")
@@ -161,7 +162,7 @@ def _has_atom(path: Path, name: bytes) -> bool:
                 return True
             if length == 1:
                 length = int.from_bytes(file.read(8), "big") - 8
-            if length < 8:
+            if not 8 <= length <= size:  # also what no seek would take
                 return False
             file.seek(length - 8, os.SEEK_CUR)
     return False

@@ -49,8 +49,8 @@ def write_with_ffmpeg(path, samples, rate, *, codec, container, layout="mono", p
             for _ in range(10):
                 out.mux(video.encode(av.VideoFrame.from_ndarray(np.zeros((48, 32), np.uint8), "yuv420p")))
             out.mux(video.encode(None))
-        planes = 2 if layout == "stereo" else 1
-        frame = av.AudioFrame.from_ndarray(np.tile(samples, (planes, 1)), format="fltp", layout=layout)
+        channels = {"stereo": 2, "7.1": 8}.get(layout, 1)
+        frame = av.AudioFrame.from_ndarray(np.repeat(samples, channels)[None], format="flt", layout=layout)
         frame.sample_rate = rate
         for converted in av.AudioResampler(audio.format, layout, rate, audio.frame_size or None).resample(frame):
             out.mux(audio.encode(converted))
@@ -162,6 +162,16 @@ def test_what_ffmpeg_writes_is_heard_as_it_was(tmp_path, silent_streams, name, l
     assert len(heard) == pytest.approx(3 * RATE, abs=0.15 * RATE)
     assert likeness(heard, voice(RATE)) > (0.4 if amr else 0.95)  # AMR keeps the spectrum, not the wave
     assert level(heard) == pytest.approx(level(voice(RATE)), rel=0.2 if amr else 0.1)
+
+
+def test_eight_channels_are_heard_and_nothing_that_lies_behind_them(tmp_path, silent_streams):
+    """PyAV counts nine planes in such a frame."""
+    meant = voice(48_000)
+    write_with_ffmpeg(tmp_path / "cinema.m4a", meant, 48_000, codec="aac", container="ipod", layout="7.1")
+    for channel in (None, 0, 7):
+        heard, _ = decode(tmp_path / "cinema.m4a", channel)
+        assert np.isfinite(heard).all() and abs(len(heard) / RATE - 3.0) < 0.1
+        assert likeness(heard, soxr.resample(meant, 48_000, RATE)) > (0.2 if channel == 7 else 0.9)
 
 
 def test_sound_is_taken_out_of_a_video(tmp_path):
