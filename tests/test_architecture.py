@@ -20,10 +20,10 @@ CONDUCTOR = {"pipeline", "road", "course", "intake", "lines", "units", "case", "
 STAGES = {"sources", "audio", "vad", "densest", "windows", "prompts", "store", "merge", "writers"}
 STAGES |= {"measure", "events", "replies", "summary", "timeline"}
 GROUND = {"records", "errors", "timemap", "languages"}
-ROOMS = {"decoders": "audio", "sniff": "audio"}
+ROOMS = {"decoders": "audio", "sniff": "audio", "cell": "audio"}
 ROOMS |= dict.fromkeys(("reduce", "extractive", "cues", "grounding"), "summary")
 """Modules that are part of another one's room."""
-STAGES_OF_ROOMS = {"reduce", "extractive", "grounding"}
+STAGES_OF_ROOMS = {"cell", "reduce", "extractive", "grounding"}
 """Those of them that the conductor calls itself."""
 
 HEAVY = {
@@ -48,7 +48,7 @@ HEAVY = {
     "rich": {"progress"},
     "platformdirs": {"work"},
     "numpy": {"audio", "decoders", "sniff", "vad", "windows", "road", "units", "engines", "records"}
-    | {"measure", "events", "extractive", "densest"},
+    | {"measure", "events", "extractive", "densest", "cell"},
 }
 """Third parties, and the modules that may name them. records does so for a type only."""
 
@@ -115,7 +115,7 @@ def test_the_walls_are_where_this_test_looks_for_them() -> None:
     found = {name(path) for path in modules()} - {"", "__main__"}
     assert found == DOOR | CONDUCTOR | STAGES | GROUND | set(ROOMS) | {"engines"}
     assert own(PACKAGE / "pipeline.py") >= {"intake", "lines", "case", "windows", "store", "engines", "road"}
-    assert own(PACKAGE / "intake.py") >= {"sources", "audio", "vad", "road"}
+    assert own(PACKAGE / "intake.py") >= {"sources", "cell", "vad", "road"}
 
 
 def test_only_the_way_in_knows_the_door() -> None:

@@ -14,6 +14,7 @@ import av
 import numpy as np
 import pytest
 import soundfile
+import soxr
 
 from audiocli import decoders
 from audiocli.audio import BLOCK_S, open_audio, probe
