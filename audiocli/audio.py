@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from itertools import chain
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import soxr
@@ -37,6 +37,21 @@ CANCELLED_S = 1.0
 """So much of it is worth a warning."""
 SHORTFALL_S, SHORTFALL = 1.0, 0.02
 """Seconds, and part of the promised duration, that may be missing unremarked: encoders pad and round."""
+
+
+class Recording(Protocol):
+    """An opened recording, whoever decodes it: see `Reader`."""
+
+    @property
+    def info(self) -> AudioInfo: ...
+
+    @property
+    def samples(self) -> int: ...
+
+    @property
+    def warnings(self) -> tuple[str, ...]: ...
+
+    def __iter__(self) -> Iterator[Waveform]: ...
 
 
 class Reader:

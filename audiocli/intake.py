@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, TypeAlias, TypeVar
 
-from audiocli import audio, densest, events, measure, sources, vad
+from audiocli import densest, events, measure, sources, vad
+from audiocli.cell import Cell
 from audiocli.course import Course
 from audiocli.errors import AudiocliError
 from audiocli.records import RATE, Event, Facts, Job, Span, Speech, Waveform, Window
@@ -80,9 +81,12 @@ class Intake(Generic[_Case]):
         self._course, self._options, self._window_s = course, course.options, window_s
         self._queue: queue.Queue[Message[_Case] | None] = queue.Queue(max(ahead, 2))
         self._stopped = threading.Event()
+        self._cell = Cell()
         self._thread = threading.Thread(target=self._walk, name="audiocli-intake", daemon=True)
 
     def start(self) -> None:
+        """The decoder's process comes up while the model is loaded."""
+        self._cell.start()
         self._thread.start()
 
     def stop(self) -> None:
@@ -91,6 +95,7 @@ class Intake(Generic[_Case]):
         It is not waited for when a read keeps it, from a pipe or the network, that may never return.
         """
         self._stopped.set()
+        self._cell.close()
         self._thread.join(PATIENCE_S)
 
     def messages(self) -> Iterator[Message[_Case]]:
@@ -133,6 +138,7 @@ class Intake(Generic[_Case]):
             stopped=self._stopped.is_set,
             only=only,
             listeners=bystanders.all,
+            opener=self._cell.open,
         )
         for window, clip in road:
             self._put(Found(case, channel, window, clip, road.info.duration_s if road.info else None))
@@ -146,14 +152,15 @@ class Intake(Generic[_Case]):
         """The densest speech, where that is all that is wanted; this takes a pass of its own over the file."""
         if self._options.densest_s is None:
             return None
-        speech = survey(path, channel, detector=self._options.vad, stopped=self._stopped.is_set)
+        speech = survey(path, channel, detector=self._options.vad, stopped=self._stopped.is_set, opener=self._cell.open)
         return densest.choose(speech, round(self._options.densest_s * RATE))
 
     def _channels(self, path: Path) -> Sequence[int | None]:
         if self._options.channels == "mix":
             return [None]
         if self._options.channels == "split":
-            count = audio.probe(path).channels
+            with self._cell.open(path) as recording:
+                count = recording.info.channels
             return list(range(count)) if count > 1 else [None]
         return [self._options.channels]
 

@@ -9,10 +9,11 @@ windows; no engine, no store.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 import numpy as np
 
@@ -23,6 +24,9 @@ SURVEY = vad.Rules(pause_s=0.14, pad_s=0.06)
 """Speech ends with 0.2 s that are not voiced: where windows are cut too, longer than any stop consonant."""
 PHRASE_S = 15.0
 """A survey tells no speech longer than this as one: in noise and music a detector may find no pause at all."""
+
+Opener: TypeAlias = Callable[[Path, int | None], AbstractContextManager[audio.Recording]]
+"""Opens a file, and one channel of it or all: `audio.open_audio`, or a cell's `open`."""
 
 
 class Listener(Protocol):
@@ -40,6 +44,7 @@ class Road:
     only: what to hear, in samples of the source, ascending and apart; None for everything. The rest is decoded and
     marked all the same, and no frame that reaches into it is in any window.
     listeners: each gets every decoded block, also those of which nothing is heard.
+    opener: who decodes, and in which process.
     """
 
     def __init__(
@@ -52,11 +57,12 @@ class Road:
         stopped: Callable[[], bool] = lambda: False,
         only: Sequence[Span] | None = None,
         listeners: Sequence[Listener] = (),
+        opener: Opener = audio.open_audio,
     ) -> None:
         self._path, self._channel = path, channel
         self._only, self._listeners = only, listeners
         self._window_s = window_s
-        self._stopped = stopped
+        self._stopped, self._opener = stopped, opener
         self._tracker = vad.Tracker(detector)
         self.info: AudioInfo | None = None
         self.warnings: tuple[str, ...] = ()
@@ -74,7 +80,7 @@ class Road:
         """Raises DecodeError when nothing can be read."""
         tape = _Tape()
         planner = windows.Planner(self._window_s, self._tracker.frame)
-        with audio.open_audio(self._path, self._channel) as reader:
+        with self._opener(self._path, self._channel) as reader:
             self.info = reader.info
             for block in reader:
                 if self._stopped():
@@ -110,7 +116,14 @@ class Road:
                 yield vad.Stretch(stretch.start + first, stretch.voiced[first:last], stretch.level_db[first:last])
 
 
-def survey(path: Path, channel: int | None, *, detector: str, stopped: Callable[[], bool] = lambda: False) -> Speech:
+def survey(
+    path: Path,
+    channel: int | None,
+    *,
+    detector: str,
+    stopped: Callable[[], bool] = lambda: False,
+    opener: Opener = audio.open_audio,
+) -> Speech:
     """Where somebody speaks in a recording, told phrase by phrase, so that a part of it can be chosen to be heard.
 
     Returns spans that ascend and may touch; each lies between two pauses, and only where there is none within
@@ -121,7 +134,7 @@ def survey(path: Path, channel: int | None, *, detector: str, stopped: Callable[
     tracker = vad.Tracker(detector, SURVEY)
     planner = windows.Planner(PHRASE_S, tracker.frame)
     found: list[Window] = []
-    with audio.open_audio(path, channel) as reader:
+    with opener(path, channel) as reader:
         for block in reader:
             if stopped():
                 break
