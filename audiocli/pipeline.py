@@ -452,6 +452,8 @@ class _Run:
             "text_model": text.model if text else None,
             "text_revision": text.revision if text else None,
         }
+        # an analysis with the detector of music is another than one without
+        listening = events.libraries() if self._course.measured or options.events else {}
         return Provenance(
             audiocli=__version__,
             model=blueprint.model,
@@ -459,6 +461,6 @@ class _Run:
             engine=blueprint.engine,
             task=",".join(options.tasks),
             settings={**blueprint.settings, **asked, **{name: one for name, one in more.items() if one is not None}},
-            libraries={**blueprint.libraries, **(text.libraries if text else {})},
+            libraries={**blueprint.libraries, **(text.libraries if text else {}), **listening},
             prompts={prompt.name: prompt.hash for prompt in self._course.used},
         )
